@@ -1,0 +1,177 @@
+/*
+ * message: what the programs say to each other, as plain structs. No JSON here; codec.h turns them into bytes.
+ *
+ * Every word that crosses a process border is in one of the tables below, beside what it means.
+ */
+#ifndef HB_WIRE_MESSAGE_H
+#define HB_WIRE_MESSAGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "proto/base/buf.h"
+#include "proto/base/time.h"
+
+/* Is it there? */
+#define HB_STATUS_MAP(X)                                                                                               \
+    X(UNKNOWN, "unknown")               /* never seen, or a socket that has not said who it is: no row */              \
+    X(REGISTERED, "registered")         /* announced by POST /register, no sign of life yet */                         \
+    X(CONNECTED, "connected")           /* its socket is open, no beat on it yet */                                    \
+    X(ALIVE, "alive")                   /* its last beat is younger than its timeout */                                \
+    X(NOT_RESPONDING, "not_responding") /* nothing heard for longer than its timeout */                                \
+    X(DISCONNECTED, "disconnected")     /* its socket closed, timeout not over yet */                                  \
+    X(REMOVED, "removed")               /* deleted or reaped: only in events, and while its beats are refused */
+
+enum hb_status {
+#define HB_STATUS_ENUM(name, text) HB_STATUS_##name,
+    HB_STATUS_MAP(HB_STATUS_ENUM)
+#undef HB_STATUS_ENUM
+};
+
+/* Is it well? What polling saw last. */
+#define HB_HEALTH_MAP(X)                                                                                               \
+    X(UNKNOWN, "unknown")     /* never polled */                                                                       \
+    X(HEALTHY, "healthy")     /* HTTP 200, few errors */                                                               \
+    X(DEGRADED, "degraded")   /* HTTP 200, high error rate */                                                          \
+    X(UNHEALTHY, "unhealthy") /* another HTTP status */                                                                \
+    X(DEAD, "dead")           /* no HTTP answer */
+
+enum hb_health {
+#define HB_HEALTH_ENUM(name, text) HB_HEALTH_##name,
+    HB_HEALTH_MAP(HB_HEALTH_ENUM)
+#undef HB_HEALTH_ENUM
+};
+
+/* What listeners were told last. One that was never up is never announced down. */
+#define HB_ANNOUNCED_MAP(X)                                                                                            \
+    X(NONE, "none")                                                                                                    \
+    X(UP, "up")                                                                                                        \
+    X(DOWN, "down")
+
+enum hb_announced {
+#define HB_ANNOUNCED_ENUM(name, text) HB_ANNOUNCED_##name,
+    HB_ANNOUNCED_MAP(HB_ANNOUNCED_ENUM)
+#undef HB_ANNOUNCED_ENUM
+};
+
+/* The edge of `serving` that a transition announces: the text is the pub/sub channel. */
+#define HB_EDGE_MAP(X)                                                                                                 \
+    X(NONE, "")                                                                                                        \
+    X(UP, "server:up")             /* serves for the first time, or at a new address */                                \
+    X(DOWN, "server:down")         /* no longer */                                                                     \
+    X(RECOVERY, "server:recovery") /* serves again */                                                                  \
+    X(REMOVED, "server:removed")   /* gone while up */
+
+enum hb_edge {
+#define HB_EDGE_ENUM(name, text) HB_EDGE_##name,
+    HB_EDGE_MAP(HB_EDGE_ENUM)
+#undef HB_EDGE_ENUM
+};
+
+/* Why a transition happened. A closed vocabulary: clients may switch on it. */
+#define HB_REASON_MAP(X)                                                                                               \
+    X(NONE, "")                                                                                                        \
+    X(REGISTERED, "registered")               /* POST /register */                                                     \
+    X(SOCKET_OPENED, "socket_opened")         /* WebSocket accepted */                                                 \
+    X(BEAT, "beat")                           /* a valid heartbeat */                                                  \
+    X(HEARTBEAT_TIMEOUT, "heartbeat_timeout") /* had beaten, then nothing for longer than the timeout */               \
+    X(NEVER_BEAT, "never_beat")               /* registered or connected, and not one beat within the timeout */       \
+    X(CONNECTION_CLOSED, "connection_closed") /* the socket ended without a goodbye */                                 \
+    X(GOODBYE, "goodbye")                     /* the socket ended with "bye", 1000 or 1001 */                          \
+    X(DRAINING, "draining")                   /* the worker asked for no more traffic */                               \
+    X(ADDRESS_CHANGED, "address_changed")     /* registered again with another host, port or url */                    \
+    X(RESTART_GRACE, "restart_grace")         /* was up before the manager restarted, and did not come back */         \
+    X(REMOVED, "removed")                     /* DELETE /workers/<id> */                                               \
+    X(REAPED, "reaped")                       /* nothing heard for REAP_AFTER */                                       \
+    X(MAINTENANCE, "maintenance")             /* an operator took it out of traffic, or put it back */                 \
+    X(POLL, "poll")                           /* an HTTP check changed the verdict */                                  \
+    X(PROBE_REFUSED, "probe_refused")         /* its socket had closed and its address refuses connections */
+
+enum hb_reason {
+#define HB_REASON_ENUM(name, text) HB_REASON_##name,
+    HB_REASON_MAP(HB_REASON_ENUM)
+#undef HB_REASON_ENUM
+};
+
+const char *hb_status_text(enum hb_status status);
+const char *hb_health_text(enum hb_health health);
+const char *hb_announced_text(enum hb_announced announced);
+const char *hb_edge_channel(enum hb_edge edge);
+const char *hb_reason_text(enum hb_reason reason);
+
+bool hb_id_valid(struct hb_text id);     /* [A-Za-z0-9._:-]{1,64} */
+bool hb_name_valid(struct hb_text name); /* 1 to 128 bytes of UTF-8 without control characters */
+
+/* POST /register. Absent texts have bytes == NULL, absent numbers are 0: what was known before stays. */
+struct hb_registration {
+    struct hb_text id;
+    struct hb_text name;
+    struct hb_text host;
+    struct hb_text url;
+    struct hb_text attributes; /* a compact JSON object */
+    uint16_t port;
+    int64_t timeout_ms;
+    int64_t interval_ms;
+    int64_t poll_interval_ms;
+};
+
+enum hb_beat_kind {
+    HB_BEAT_ALIVE,    /* "status":"alive", which also ends draining */
+    HB_BEAT_PLAIN,    /* no status, or one that is only kept */
+    HB_BEAT_DRAINING, /* "status":"draining" */
+    HB_BEAT_BYE,      /* "status":"bye" */
+};
+
+/* A heartbeat, over WebSocket or HTTP. Absent texts have bytes == NULL, absent counts are -1. */
+struct hb_beat {
+    enum hb_beat_kind kind;
+    struct hb_text name;
+    struct hb_text status_text; /* the status as sent */
+    struct hb_text metrics;     /* a compact JSON object of numbers */
+    struct hb_text attributes;  /* a compact JSON object */
+    int64_t requests;
+    int64_t errors;
+};
+
+/* One field of the Redis hash `workers`, one value of GET /workers. */
+struct hb_row {
+    struct hb_text id, name, host;
+    uint16_t port; /* 0: none, shown as null */
+    enum hb_status status;
+    hb_wall_ms last_heartbeat; /* last contact; ms 0: none, shown as null */
+    hb_wall_ms since;          /* when status became what it is */
+    enum hb_reason reason;
+    bool serving;
+    enum hb_announced announced;
+    bool unverified;
+    bool ready;
+    enum hb_health health;
+    struct hb_text url;        /* absent: left out */
+    struct hb_text attributes; /* JSON object; absent: shown as {} */
+    struct hb_text metrics;    /* JSON object; absent: shown as {} */
+    int64_t requests, errors;  /* -1: left out */
+    int64_t timeout_ms;        /* shown in seconds as heartbeat_timeout */
+    int64_t interval_ms;       /* 0: left out; shown in seconds as heartbeat_interval */
+    bool draining;
+    bool maintenance;
+    bool flapping;
+    bool id_conflict;
+    struct hb_text manager;
+    uint64_t epoch, seq;
+};
+
+/* One transition as published on server:* and appended to workers:events. */
+struct hb_event {
+    struct hb_text id, name, host, url;
+    uint16_t port;
+    enum hb_status status, previous;
+    bool serving, ready;
+    enum hb_health health;
+    enum hb_reason reason;
+    enum hb_edge edge; /* not in the JSON: the channel says it */
+    struct hb_text manager;
+    uint64_t epoch, seq;
+    hb_wall_ms at;
+};
+
+#endif
