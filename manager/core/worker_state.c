@@ -1,0 +1,1 @@
+/* in the making */ typedef int hb_placeholder_worker_state;
