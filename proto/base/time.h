@@ -20,11 +20,18 @@ typedef struct {
     int64_t ms; /* since 1970-01-01T00:00:00Z */
 } hb_wall_ms;
 
+/* One reading of both clocks: taken once per callback at the edge and handed down. */
+struct hb_moment {
+    hb_mono_ms mono;
+    hb_wall_ms wall;
+};
+
 #define HB_MONO_NEVER ((hb_mono_ms){INT64_MAX})
 #define HB_WALL_TEXT_SIZE 25 /* "2026-11-20T19:45:00.123Z" and its NUL */
 
 hb_mono_ms hb_mono_now(void); /* CLOCK_MONOTONIC: stands still while the machine is suspended */
 hb_wall_ms hb_wall_now(void);
+struct hb_moment hb_moment_now(void);
 
 static inline hb_mono_ms hb_mono_add(hb_mono_ms t, int64_t ms)
 {

@@ -1,0 +1,23 @@
+/*
+ * ports: what the manager asks of the world, as tables of functions. The adapters in io fill them; tests fill them too.
+ */
+#ifndef HB_APP_PORTS_H
+#define HB_APP_PORTS_H
+
+#include "manager/core/registry.h"
+
+/* Where sockets are. */
+struct hb_socket_port {
+    void *self;
+    void (*close)(void *self, void *socket, uint16_t close_code);
+};
+
+/* Where the truth is mirrored. Calls never block and never call back into the manager before they return. */
+struct hb_store_port {
+    void *self;
+    /* Something is to be written: transitions in the outbox or rows in the mirror. Called after each step with effects
+     * worth writing at once; the store collects until the loop turns. */
+    void (*wake)(void *self);
+};
+
+#endif
