@@ -12,6 +12,9 @@
 
 #include "manager/core/worker_state.h"
 
+/* When its silence is long enough to forget it; HB_MONO_NEVER: never, as things are. */
+hb_mono_ms hb_deadline_reap(const struct hb_worker *worker, const struct hb_registry_rules *rules);
+
 /* HB_MONO_NEVER when nothing can happen to it by time alone. */
 hb_mono_ms hb_deadline_of(const struct hb_worker *worker, const struct hb_registry_rules *rules);
 

@@ -65,6 +65,7 @@ struct hb_effect {
 #define HB_EFFECTS_MAX 3 /* of one call */
 
 struct hb_effects {
+    struct hb_worker *worker; /* whose beat was counted; NULL after anything else */
     size_t count;
     struct hb_effect items[HB_EFFECTS_MAX];
 };
@@ -100,11 +101,11 @@ void hb_registry_set_epoch(struct hb_registry *registry, uint64_t epoch);
 /* ---- the view: for whoever must look ---- */
 const struct hb_registry_rules *hb_registry_rules(const struct hb_registry *registry);
 uint64_t hb_registry_epoch(const struct hb_registry *registry);
-uint64_t hb_registry_seq(const struct hb_registry *registry);     /* of the last transition; 0 none yet */
-size_t hb_registry_count(const struct hb_registry *registry);     /* visible workers */
-size_t hb_registry_entries(const struct hb_registry *registry);   /* what max_workers limits */
+uint64_t hb_registry_seq(const struct hb_registry *registry);   /* of the last transition; 0 none yet */
+size_t hb_registry_count(const struct hb_registry *registry);   /* visible workers */
+size_t hb_registry_entries(const struct hb_registry *registry); /* what max_workers limits */
 const struct hb_worker *hb_registry_find(const struct hb_registry *registry, struct hb_text id); /* visible only */
-const struct hb_worker *hb_registry_at(const struct hb_registry *registry, size_t place); /* ordered by id */
+const struct hb_worker *hb_registry_at(const struct hb_registry *registry, size_t place);        /* ordered by id */
 /* The place of the first visible worker whose id is greater than `after`, bytewise; count when there is none. */
 size_t hb_registry_after(const struct hb_registry *registry, struct hb_text after);
 

@@ -14,10 +14,10 @@
 #include "proto/base/time.h"
 #include "proto/wire/message.h"
 
-#define HB_REMOVED_FOR_MS 10000   /* beats of a removed id are refused that long */
-#define HB_TAKEOVERS_MAX 3        /* within the window; one more is a conflict */
+#define HB_REMOVED_FOR_MS 10000 /* beats of a removed id are refused that long */
+#define HB_TAKEOVERS_MAX 3      /* within the window; one more is a conflict */
 #define HB_TAKEOVER_WINDOW_MS 60000
-#define HB_CONFLICT_MS 60000      /* newcomers are refused that long */
+#define HB_CONFLICT_MS 60000 /* newcomers are refused that long */
 
 struct hb_registry_rules {
     int64_t timeout_ms;          /* HEARTBEAT_TIMEOUT, for workers that bring none of their own */
@@ -54,9 +54,9 @@ struct hb_worker {
     char *attributes;             /* compact JSON object; NULL none */
     char *metrics;                /* compact JSON object; NULL none */
     uint32_t metrics_cap;
-    uint32_t timeout_ms; /* in force */
-    uint32_t interval_ms, poll_interval_ms; /* 0: not said */
-    uint16_t port;                          /* 0 none */
+    uint32_t timeout_ms;                       /* in force */
+    uint32_t interval_ms, poll_interval_ms;    /* 0: not said */
+    uint16_t port;                             /* 0 none */
     uint8_t status, announced, health, reason; /* enum hb_status, hb_announced, hb_health, hb_reason */
     bool serving : 1;
     bool beats : 1; /* it has connected or beaten, or registered without url: silence means something */
@@ -66,6 +66,7 @@ struct hb_worker {
     bool maintenance : 1;
     bool unverified : 1; /* restored, was up, not heard of since */
     bool id_conflict : 1;
+    bool said_goodbye : 1;   /* how its last socket ended */
     bool host_from_peer : 1; /* nobody said the host: it is the address it called from */
     uint8_t id_len;
     char id[]; /* NUL-terminated */

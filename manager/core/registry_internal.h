@@ -1,0 +1,63 @@
+/*
+ * registry_internal: what registry.c (the table, the view, time) and registry_apply.c (the inputs) share.
+ */
+#ifndef HB_CORE_REGISTRY_INTERNAL_H
+#define HB_CORE_REGISTRY_INTERNAL_H
+
+#include "manager/core/registry.h"
+#include "proto/base/map.h"
+
+struct hb_registry {
+    struct hb_registry_rules rules;
+    struct hb_map *by_id;
+    struct hb_heap deadlines;
+    struct hb_worker **ordered; /* the visible ones, by id; room for every entry */
+    size_t visible;
+    size_t ordered_cap;
+    int64_t skew_ms;
+    uint64_t epoch, seq;
+};
+
+/* What listeners could see of a worker before something happened to it. */
+struct hb_before {
+    uint8_t status, health;
+    bool serving, ready, draining, maintenance, visible;
+    int64_t silence_ms;
+};
+
+/* One input or one deadline being handled. */
+struct hb_turn {
+    struct hb_registry *registry;
+    hb_mono_ms now; /* registry time */
+    hb_wall_ms wall;
+    struct hb_effects *effects;
+};
+
+/* ---- the table (registry.c) ---- */
+/* A new invisible entry with room everywhere it may go later. HB_ERR_FULL, HB_ERR_NO_MEMORY. */
+enum hb_err hb_entry_create(struct hb_turn *turn, struct hb_text id, struct hb_worker **ret_worker) HB_MUST_CHECK;
+void hb_entry_reset(struct hb_turn *turn, struct hb_worker *worker);        /* as new, its id and place kept */
+void hb_entry_show(struct hb_registry *registry, struct hb_worker *worker); /* into the ordered view */
+void hb_entry_destroy(struct hb_registry *registry, struct hb_worker *worker);
+struct hb_worker_rare *hb_entry_rare(struct hb_worker *worker); /* NULL when out of memory */
+/* Puts its heap entry where it belongs. A beat need not call it: an entry that fires early is armed again. */
+void hb_entry_arm(struct hb_registry *registry, struct hb_worker *worker);
+
+/* ---- one transition (registry.c) ---- */
+struct hb_before hb_turn_before(const struct hb_turn *turn, const struct hb_worker *worker);
+/*
+ * Derives serving and, if anything listeners care about differs from `before`, takes a seq and tells it; so each input
+ * ends in exactly one call of this for the worker it touched. False: nothing to tell.
+ */
+bool hb_turn_settle(struct hb_turn *turn, struct hb_worker *worker, const struct hb_before *before,
+                    enum hb_reason reason, bool address_changed);
+void hb_turn_close_socket(struct hb_turn *turn, struct hb_worker *worker, uint16_t close_code);
+void hb_turn_row_changed(struct hb_turn *turn, struct hb_worker *worker);
+/* DELETE and reaping: closes its socket with 4001, tells, and keeps the entry to refuse its beats for a while. */
+void hb_turn_remove(struct hb_turn *turn, struct hb_worker *worker, enum hb_reason reason);
+
+/* HB_INPUT_RESTORE (registry_restore.c). worker is NULL when the id is not in the table. */
+enum hb_err hb_apply_restore(struct hb_turn *turn, struct hb_worker *worker,
+                             const struct hb_input *input) HB_MUST_CHECK;
+
+#endif
