@@ -29,7 +29,8 @@ void hb_manager_set_sockets(struct hb_manager *manager, struct hb_socket_port so
 void hb_manager_set_store(struct hb_manager *manager, struct hb_store_port store);
 
 /* One input through the registry, its effects to everyone. Errors as hb_registry_step gives them. */
-enum hb_err hb_manager_apply(struct hb_manager *manager, const struct hb_input *input, struct hb_moment now) HB_MUST_CHECK;
+enum hb_err hb_manager_apply(struct hb_manager *manager, const struct hb_input *input,
+                             struct hb_moment now) HB_MUST_CHECK;
 /* Expires what is due, at most `most` entries. True: more is due right now. */
 bool hb_manager_expire(struct hb_manager *manager, struct hb_moment now, unsigned most);
 hb_mono_ms hb_manager_next_deadline(const struct hb_manager *manager);

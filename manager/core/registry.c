@@ -390,7 +390,16 @@ void hb_registry_skew(struct hb_registry *registry, int64_t gap_ms)
 
 void hb_registry_set_epoch(struct hb_registry *registry, uint64_t epoch)
 {
+    for (size_t i = 0; i < registry->visible; i++) {
+        if (registry->ordered[i]->epoch == registry->epoch)
+            registry->ordered[i]->epoch = epoch;
+    }
     registry->epoch = epoch;
+}
+
+struct hb_worker *hb_registry_worker_at(struct hb_registry *registry, size_t place)
+{
+    return registry->ordered[place];
 }
 
 /* ---- the view ---- */

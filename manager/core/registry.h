@@ -95,8 +95,11 @@ hb_mono_ms hb_registry_next_deadline(const struct hb_registry *registry);
 /* The manager was away for gap_ms: every deadline moves by it. */
 void hb_registry_skew(struct hb_registry *registry, int64_t gap_ms);
 
-/* Transitions are stamped with it from now on; starts at 0, so set it before the first input. */
+/* Transitions are stamped with it from now on, and those of the epoch before are stamped again: O(workers). */
 void hb_registry_set_epoch(struct hb_registry *registry, uint64_t epoch);
+
+/* For the registry's owner alone, to keep worker->shell; everyone else uses the view. */
+struct hb_worker *hb_registry_worker_at(struct hb_registry *registry, size_t place);
 
 /* ---- the view: for whoever must look ---- */
 const struct hb_registry_rules *hb_registry_rules(const struct hb_registry *registry);

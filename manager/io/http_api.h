@@ -1,0 +1,22 @@
+/*
+ * http_api: the routes of PROTOCOL.md, from a whole request to an answer.
+ *
+ * One const table says which path takes which methods and who answers. Adding a call is adding a row.
+ */
+#ifndef HB_IO_HTTP_API_H
+#define HB_IO_HTTP_API_H
+
+#include "manager/app/ingest.h"
+#include "manager/io/http_exchange.h"
+#include "manager/io/redis_store.h"
+
+#define HB_PERSIST_WAIT_MS 500 /* POST /register waits so long for Redis before it says persisted:false */
+
+struct hb_http_api;
+
+/* store may be NULL only in tests. NULL when out of memory. */
+struct hb_http_api *hb_http_api_new(struct hb_ingest *ingest, struct hb_redis_store *store);
+void hb_http_api_free(struct hb_http_api *api);
+const struct hb_exchange_handler *hb_http_api_handler(struct hb_http_api *api);
+
+#endif

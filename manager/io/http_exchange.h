@@ -1,0 +1,82 @@
+/*
+ * http_exchange: one HTTP request and its answer on a libwebsockets connection; the mechanics, no decisions.
+ *
+ *   READING ──whole body──► THINKING ──answer──► WRITING ──last byte──► done (keep-alive) or close
+ *      └──────── an error: answer ──────────────────┘
+ *
+ * Answers are written by hand, head and first bytes in one write, then at most 64 KiB per writable callback; a body
+ * is shared and counted, so a hundred readers of the same listing hold it once. While an answer is awaited or written
+ * the connection's input is held back: libwebsockets would take pipelined bytes for more body.
+ *
+ * Ceilings: a request body HB_BODY_BYTES_MAX, all of it within HB_BODY_TIME_MS; a reader that takes nothing for
+ * HB_READER_TIME_S is closed.
+ */
+#ifndef HB_IO_HTTP_EXCHANGE_H
+#define HB_IO_HTTP_EXCHANGE_H
+
+#include <stdbool.h>
+
+#include "proto/base/buf.h"
+
+#define HB_BODY_TIME_MS 5000
+#define HB_READER_TIME_S 30
+
+struct lws;
+struct hb_exchange;
+
+enum hb_http_method { HB_HTTP_GET, HB_HTTP_HEAD, HB_HTTP_POST, HB_HTTP_DELETE, HB_HTTP_OTHER };
+
+/* Bytes that several answers may share. */
+struct hb_shared_body {
+    unsigned users;
+    size_t len;
+    char *bytes;
+};
+
+struct hb_shared_body *hb_shared_body_new(struct hb_buf *buf); /* takes the buffer's bytes; NULL when out of memory */
+struct hb_shared_body *hb_shared_body_keep(struct hb_shared_body *body);
+void hb_shared_body_drop(struct hb_shared_body *body); /* accepts NULL */
+
+/* What the decisions are made by. Both may answer at once, or keep the exchange and answer later. */
+struct hb_exchange_handler {
+    void *self;
+    /* The head is here; answer to refuse before the body is read. */
+    void (*admit)(void *self, struct hb_exchange *exchange);
+    /* The whole request is here. */
+    void (*handle)(void *self, struct hb_exchange *exchange);
+};
+
+enum hb_http_method hb_exchange_method(const struct hb_exchange *exchange);
+struct hb_text hb_exchange_path(const struct hb_exchange *exchange); /* decoded, without the query */
+struct hb_text hb_exchange_body(const struct hb_exchange *exchange);
+struct lws *hb_exchange_wsi(const struct hb_exchange *exchange);
+/* The value of a header; absent when it is not there or does not fit. */
+struct hb_text hb_exchange_content_type(const struct hb_exchange *exchange, char *out, size_t size);
+
+/* Called if the connection ends before the answer is given; then hb_exchange_answer must not be called any more. */
+void hb_exchange_on_abandon(struct hb_exchange *exchange, void (*abandoned)(void *self), void *self);
+
+/* extra: whole header lines, each with its CRLF, or NULL. Takes over the caller's use of body; NULL body is empty. */
+void hb_exchange_answer(struct hb_exchange *exchange, unsigned status, const char *content_type, const char *extra,
+                        struct hb_shared_body *body);
+/* As above with a body that is not shared: takes the buffer's bytes. A failed buffer becomes a 503. */
+void hb_exchange_answer_buf(struct hb_exchange *exchange, unsigned status, const char *extra, struct hb_buf *json);
+void hb_exchange_answer_error(struct hb_exchange *exchange, unsigned status, const char *extra, const char *sentence);
+void hb_exchange_close_after(struct hb_exchange *exchange); /* the connection ends with this answer */
+bool hb_exchange_answered(const struct hb_exchange *exchange);
+
+/* The callbacks; *slot is the connection's pointer to its exchange. Nonzero: close the connection. */
+int hb_exchange_begin(struct hb_exchange **slot, struct lws *wsi, const struct hb_exchange_handler *handler,
+                      struct hb_text path);
+int hb_exchange_piece(struct hb_exchange *exchange, struct hb_text piece);
+int hb_exchange_body_end(struct hb_exchange *exchange);
+int hb_exchange_writable(struct hb_exchange **slot);
+void hb_exchange_timer(struct hb_exchange *exchange);
+void hb_exchange_end(struct hb_exchange **slot); /* the connection closed */
+
+/*
+ * A refusal written right now, for a request that never becomes an exchange (an upgrade). The caller closes.
+ */
+void hb_http_refuse(struct lws *wsi, unsigned status, const char *extra, const char *sentence);
+
+#endif

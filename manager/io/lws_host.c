@@ -1,0 +1,412 @@
+#include "manager/io/lws_host.h"
+
+#include <arpa/inet.h>
+#include <libwebsockets.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "proto/base/log.h"
+#include "proto/wire/names.h"
+
+#define SESSION_MAGIC 0x68625753u /* every pointer that comes back from the library is checked */
+#define FDS_KEPT 512              /* descriptors left for everything that is not a client */
+#define FDS_MOST 1048576
+#define HEADER_TIME_S 10
+#define KEEPALIVE_TIME_S 60
+
+/* What the library keeps per connection: an HTTP exchange that comes and goes, or a WebSocket session. */
+struct connection {
+    uint32_t magic;
+    struct hb_exchange *exchange;
+    struct hb_ws_session session;
+};
+
+struct hb_lws_host {
+    struct lws_context *context;
+    struct hb_ws_endpoint *endpoint;
+    const struct hb_exchange_handler *http;
+    const char *allowed_origins;
+    struct lws_protocols protocols[2];
+    void *loops[1];
+    size_t connections;
+    size_t connections_max;
+    bool full; /* said so already */
+};
+
+static struct hb_lws_host *host_of(struct lws *wsi)
+{
+    return lws_context_user(lws_get_context(wsi));
+}
+
+/* NULL when the connection has no memory of ours yet. */
+static struct connection *connection_of(void *user)
+{
+    struct connection *connection = user;
+
+    if (connection != NULL && connection->magic == 0)
+        connection->magic = SESSION_MAGIC; /* fresh, zeroed by the library */
+    return connection != NULL && connection->magic == SESSION_MAGIC ? connection : NULL;
+}
+
+static struct hb_text header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
+{
+    int len = lws_hdr_total_length(wsi, token) > 0 ? lws_hdr_copy(wsi, out, (int)size, token) : -1;
+
+    return len < 0 ? (struct hb_text){NULL, 0} : (struct hb_text){out, (size_t)len};
+}
+
+/* ---- how many may connect ---- */
+
+/* Nonzero refuses. Accepting until the descriptors run out would make the library spin on accept. */
+static int filter_connection(struct hb_lws_host *host)
+{
+    if (host->connections < host->connections_max) {
+        host->full = false;
+        return 0;
+    }
+    if (!host->full)
+        hb_log(HB_LOG_ERROR, "connections_full", HB_LI("limit", host->connections_max),
+               HB_LS("rule", "the descriptor limit (ulimit -n) less what the manager itself needs"));
+    host->full = true;
+    return 1;
+}
+
+/* ---- upgrades ---- */
+
+static bool token_listed(struct hb_text list, const char *token)
+{
+    size_t len = strlen(token);
+    const char *at = list.bytes;
+    const char *end = list.bytes + list.len;
+
+    while (at < end) {
+        const char *comma = memchr(at, ',', (size_t)(end - at));
+        const char *stop = comma != NULL ? comma : end;
+
+        while (at < stop && (*at == ' ' || *at == '\t'))
+            at++;
+        while (stop > at && (stop[-1] == ' ' || stop[-1] == '\t'))
+            stop--;
+        if ((size_t)(stop - at) == len && strncasecmp(at, token, len) == 0)
+            return true;
+        at = comma != NULL ? comma + 1 : end;
+    }
+    return false;
+}
+
+/* Browsers send Origin, and let any page open a WebSocket anywhere: it must be ours or a named one. */
+static bool origin_allowed(const struct hb_lws_host *host, struct lws *wsi)
+{
+    char origin_text[256];
+    char host_text[256];
+    struct hb_text origin = header(wsi, WSI_TOKEN_ORIGIN, origin_text, sizeof origin_text);
+    struct hb_text own = header(wsi, WSI_TOKEN_HOST, host_text, sizeof host_text);
+    const char *authority;
+
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) <= 0)
+        return true;
+    if (origin.bytes == NULL)
+        return false; /* longer than any that is allowed */
+    if (host->allowed_origins != NULL && token_listed(hb_text_of(host->allowed_origins), origin_text))
+        return true;
+    authority = strstr(origin_text, "://");
+    return authority != NULL && own.bytes != NULL && strcasecmp(authority + 3, host_text) == 0;
+}
+
+static bool key_is_sound(struct lws *wsi)
+{
+    char text[32];
+    struct hb_text key = header(wsi, WSI_TOKEN_KEY, text, sizeof text);
+
+    return key.bytes != NULL && key.len == 24 && key.bytes[22] == '=' && key.bytes[23] == '=';
+}
+
+/* The id in the path of an upgrade; absent when it is another path. */
+static struct hb_text id_of_path(struct lws *wsi, char *out, size_t size)
+{
+    struct hb_text path = header(wsi, WSI_TOKEN_GET_URI, out, size);
+    size_t prefix = sizeof HB_WS_PATH_PREFIX - 1;
+
+    if (path.bytes == NULL || path.len < prefix || memcmp(path.bytes, HB_WS_PATH_PREFIX, prefix) != 0)
+        return (struct hb_text){NULL, 0};
+    return (struct hb_text){path.bytes + prefix, path.len - prefix};
+}
+
+/*
+ * Decides on an upgrade before the library does. 4.1.6 goes on with a connection it has already closed when the token
+ * is unknown, so `in` is not touched before the header itself has been looked at, and whatever is not a sound
+ * WebSocket handshake ends here: the refusal is written and the connection closed.
+ */
+static int confirm_upgrade(struct hb_lws_host *host, struct lws *wsi)
+{
+    char text[256];
+    struct hb_text value = header(wsi, WSI_TOKEN_UPGRADE, text, sizeof text);
+    struct hb_text id;
+
+    if (value.bytes == NULL || strcasecmp(text, "websocket") != 0)
+        return -1;
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_HOST) <= 0) {
+        hb_http_refuse(wsi, 400, NULL, "Host: must be sent exactly once");
+        return -1;
+    }
+    id = id_of_path(wsi, text, sizeof text);
+    if (id.bytes == NULL) {
+        hb_http_refuse(wsi, 404, NULL, "path: WebSockets are at /ws/<worker id>");
+        return -1;
+    }
+    if (!hb_id_valid(id)) {
+        hb_http_refuse(wsi, 422, NULL, "worker id: must be 1 to 64 characters of A-Z a-z 0-9 . _ : -");
+        return -1;
+    }
+    value = header(wsi, WSI_TOKEN_CONNECTION, text, sizeof text);
+    if (value.bytes == NULL || !token_listed(value, "upgrade")) {
+        hb_http_refuse(wsi, 400, NULL, "Connection: must name Upgrade");
+        return -1;
+    }
+    value = header(wsi, WSI_TOKEN_VERSION, text, sizeof text);
+    if (!hb_text_equal(value, HB_TEXT("13"))) {
+        hb_http_refuse(wsi, 426, "Sec-WebSocket-Version: 13\r\n", "Sec-WebSocket-Version: must be 13");
+        return -1;
+    }
+    if (!key_is_sound(wsi)) {
+        hb_http_refuse(wsi, 400, NULL, "Sec-WebSocket-Key: must be 16 bytes in base64");
+        return -1;
+    }
+    value = header(wsi, WSI_TOKEN_PROTOCOL, text, sizeof text);
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0 &&
+        (value.bytes == NULL || !token_listed(value, HB_WS_SUBPROTOCOL))) {
+        hb_http_refuse(wsi, 400, NULL, "Sec-WebSocket-Protocol: none is needed, " HB_WS_SUBPROTOCOL " is spoken");
+        return -1;
+    }
+    if (!origin_allowed(host, wsi)) {
+        hb_http_refuse(wsi, 403, NULL, "Origin: must be this host or one of ALLOWED_ORIGINS");
+        return -1;
+    }
+    return 0;
+}
+
+/* ---- the callback ---- */
+
+static int established(struct hb_lws_host *host, struct lws *wsi, struct connection *connection)
+{
+    char text[256];
+    struct hb_text id = id_of_path(wsi, text, sizeof text);
+
+    if (id.bytes == NULL)
+        id = (struct hb_text){"", 0};
+    return hb_ws_established(host->endpoint, &connection->session, wsi, id);
+}
+
+/* For the reasons that come without a connection of ours. */
+static int without_connection(struct hb_lws_host *host, struct lws *wsi, enum lws_callback_reasons reason)
+{
+    switch (reason) {
+    case LWS_CALLBACK_FILTER_NETWORK_CONNECTION:
+        return filter_connection(host);
+    case LWS_CALLBACK_WSI_CREATE:
+        host->connections++;
+        return 0;
+    case LWS_CALLBACK_WSI_DESTROY:
+        host->connections--;
+        return 0;
+    case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
+        return confirm_upgrade(host, wsi);
+    case LWS_CALLBACK_RAW_ADOPT: /* CONNECT: would be a raw tunnel without any timeout */
+    case LWS_CALLBACK_RAW_RX:
+        return -1;
+    default:
+        return 0;
+    }
+}
+
+static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *user, void *in, size_t len)
+{
+    struct hb_lws_host *host = host_of(wsi);
+    struct connection *connection;
+
+    switch (reason) {
+    case LWS_CALLBACK_HTTP:
+    case LWS_CALLBACK_HTTP_BODY:
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+    case LWS_CALLBACK_TIMER:
+    case LWS_CALLBACK_CLOSED_HTTP:
+    case LWS_CALLBACK_ESTABLISHED:
+    case LWS_CALLBACK_RECEIVE:
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+    case LWS_CALLBACK_CLOSED:
+        break;
+    default:
+        return without_connection(host, wsi, reason);
+    }
+
+    connection = connection_of(user);
+    if (connection == NULL)
+        return 0;
+    switch (reason) {
+    case LWS_CALLBACK_HTTP:
+        return hb_exchange_begin(&connection->exchange, wsi, host->http, (struct hb_text){in, len});
+    case LWS_CALLBACK_HTTP_BODY:
+        return hb_exchange_piece(connection->exchange, (struct hb_text){in, len});
+    case LWS_CALLBACK_HTTP_BODY_COMPLETION:
+        return hb_exchange_body_end(connection->exchange);
+    case LWS_CALLBACK_HTTP_WRITEABLE:
+        return hb_exchange_writable(&connection->exchange);
+    case LWS_CALLBACK_TIMER:
+        hb_exchange_timer(connection->exchange);
+        return 0;
+    case LWS_CALLBACK_CLOSED_HTTP:
+        hb_exchange_end(&connection->exchange);
+        return 0;
+    case LWS_CALLBACK_ESTABLISHED:
+        return established(host, wsi, connection);
+    case LWS_CALLBACK_RECEIVE:
+        return hb_ws_received(host->endpoint, &connection->session, (struct hb_text){in, len});
+    case LWS_CALLBACK_SERVER_WRITEABLE:
+        return hb_ws_writable(host->endpoint, &connection->session);
+    case LWS_CALLBACK_WS_PEER_INITIATED_CLOSE:
+        hb_ws_peer_closing(&connection->session, in, len);
+        return 0;
+    default: /* LWS_CALLBACK_CLOSED */
+        hb_exchange_end(&connection->exchange);
+        hb_ws_closed(host->endpoint, &connection->session);
+        return 0;
+    }
+}
+
+/* ---- setting up ---- */
+
+static void on_library_log(int level, const char *line)
+{
+    size_t len = strcspn(line, "\n");
+
+    hb_log(level == LLL_ERR ? HB_LOG_WARN : HB_LOG_DEBUG, "lws", HB_LT("message", ((struct hb_text){line, len})));
+}
+
+/* An absurdly high limit, as containers may have, makes the library fall back to a small table: clamp it. */
+static size_t limit_descriptors(void)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 1024;
+    limit.rlim_cur = limit.rlim_max < FDS_MOST ? limit.rlim_max : FDS_MOST;
+    if (setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        hb_log(HB_LOG_WARN, "descriptor_limit", HB_LI("limit", limit.rlim_cur), HB_LS("cause", "cannot be set"));
+    return limit.rlim_cur;
+}
+
+static bool have_ipv6(void)
+{
+    int fd = socket(AF_INET6, SOCK_STREAM, 0);
+    struct sockaddr_in6 any = {.sin6_family = AF_INET6, .sin6_addr = IN6ADDR_ANY_INIT};
+    bool good = fd >= 0 && bind(fd, (struct sockaddr *)&any, sizeof any) == 0;
+
+    if (fd >= 0)
+        close(fd);
+    return good;
+}
+
+static const lws_retry_bo_t no_pings; /* zeroed: no ping timer per connection */
+
+static bool create_context(struct hb_lws_host *host, struct uv_loop_s *loop)
+{
+    struct lws_context_creation_info info = {0};
+
+    host->loops[0] = loop;
+    info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8;
+    info.foreign_loops = host->loops;
+    info.port = CONTEXT_PORT_NO_LISTEN;
+    info.retry_and_idle_policy = &no_pings;
+    info.fd_limit_per_thread = 0;
+    info.max_http_header_data2 = 16384;
+    info.user = host;
+    info.gid = (gid_t)-1;
+    info.uid = (uid_t)-1;
+    host->context = lws_create_context(&info);
+    return host->context != NULL;
+}
+
+static bool create_vhost(struct hb_lws_host *host, const struct hb_lws_host_config *config)
+{
+    struct lws_context_creation_info info = {0};
+    struct in_addr v4;
+    bool everywhere = strcmp(config->bind_host, "::") == 0;
+    bool v6 = everywhere ? have_ipv6() : inet_pton(AF_INET, config->bind_host, &v4) != 1;
+
+    host->protocols[0] = (struct lws_protocols){
+        .name = HB_WS_SUBPROTOCOL,
+        .callback = callback,
+        .per_session_data_size = sizeof(struct connection),
+        .rx_buffer_size = 512, /* a usual heartbeat fits; zero would mean 4 KiB for each socket */
+        .tx_packet_size = 65536,
+    };
+    info.options = LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
+                   (v6 ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6);
+    info.port = config->port;
+    info.iface = everywhere ? NULL : config->bind_host;
+    info.protocols = host->protocols;
+    info.vhost_name = "manager";
+    info.retry_and_idle_policy = &no_pings;
+    info.timeout_secs = HEADER_TIME_S;
+    info.keepalive_timeout = KEEPALIVE_TIME_S;
+    info.ka_time = 60;
+    info.ka_probes = 3;
+    info.ka_interval = 10;
+    return lws_create_vhost(host->context, &info) != NULL;
+}
+
+struct hb_lws_host *hb_lws_host_new(struct uv_loop_s *loop, const struct hb_lws_host_config *config,
+                                    struct hb_ws_endpoint *endpoint, const struct hb_exchange_handler *http)
+{
+    struct hb_lws_host *host = calloc(1, sizeof *host);
+    size_t limit = limit_descriptors();
+
+    if (host == NULL)
+        return NULL;
+    host->endpoint = endpoint;
+    host->http = http;
+    host->allowed_origins = config->allowed_origins;
+    host->connections_max = limit > 2 * FDS_KEPT ? limit - FDS_KEPT : limit / 2;
+    lws_set_log_level(LLL_ERR | LLL_WARN, on_library_log);
+    if (!create_context(host, loop)) {
+        hb_log(HB_LOG_ERROR, "lws_not_started",
+               HB_LS("cause", "libwebsockets has no context; is the package libwebsockets-evlib-uv installed?"));
+        free(host);
+        return NULL;
+    }
+    if (!create_vhost(host, config)) {
+        hb_log(HB_LOG_ERROR, "cannot_listen", HB_LS("host", config->bind_host), HB_LI("port", config->port),
+               HB_LS("cause", "the address is in use or not of this machine (BIND_HOST, MANAGER_PORT)"));
+        hb_lws_host_stop(host);
+        return NULL;
+    }
+    return host;
+}
+
+void hb_lws_host_stop(struct hb_lws_host *host)
+{
+    struct hb_ws_session *session = hb_ws_endpoint_first(host->endpoint);
+
+    while (session != NULL) {
+        struct hb_ws_session *next = session->next;
+
+        session->forgotten = true; /* it is this process that ends, not the worker */
+        hb_ws_close(session, HB_CLOSE_RESTART, NULL);
+        session = next;
+    }
+    lws_context_destroy(host->context);
+}
+
+void hb_lws_host_free(struct hb_lws_host *host)
+{
+    if (host == NULL)
+        return;
+    lws_context_destroy(host->context);
+    free(host);
+}

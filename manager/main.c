@@ -1,0 +1,193 @@
+/*
+ * heartbeat-manager: initialise in order, run, tear down in reverse.
+ *
+ *   config → log → manager (core, mirror, outbox) → loop → Redis → HTTP and WebSocket → run
+ *
+ * The shutdown follows what these library versions survive (each step lets go of handles, so that the loop ends by
+ * itself): write what is left to Redis → timers and signals → Redis link → sockets with 1012 → lws context → the loop
+ * runs dry → lws context again → uv_loop_close() must say 0.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include "manager/config.h"
+#include "manager/io/http_api.h"
+#include "manager/io/loop.h"
+#include "manager/io/lws_host.h"
+#include "manager/io/redis_store.h"
+#include "proto/base/log.h"
+#include "proto/wire/health_probe.h"
+
+#define DRAIN_MS 500 /* a graceful stop waits at most so long for Redis */
+
+struct program {
+    struct hb_manager_config config;
+    struct hb_manager *manager;
+    struct hb_loop *loop;
+    struct hb_redis_store *store;
+    struct hb_ingest *ingest;
+    struct hb_http_api *api;
+    struct hb_ws_endpoint *endpoint;
+    struct hb_lws_host *host;
+};
+
+/* ---- stopping ---- */
+
+static void on_drained(void *self)
+{
+    struct program *program = self;
+
+    hb_loop_stop_timers(program->loop);
+    hb_redis_store_close(program->store);
+    hb_lws_host_stop(program->host);
+}
+
+static void on_stop(void *self, bool again)
+{
+    struct program *program = self;
+
+    if (again) {
+        hb_log(HB_LOG_WARN, "stopped", HB_LS("cause", "second signal"));
+        hb_log_close();
+        _exit(EXIT_SUCCESS);
+    }
+    hb_log(HB_LOG_INFO, "stopping", HB_LI("workers", hb_registry_count(hb_manager_registry(program->manager))));
+    hb_redis_store_drain(program->store, DRAIN_MS, on_drained, program);
+}
+
+/* ---- starting ---- */
+
+static bool open_manager(struct program *program)
+{
+    const struct hb_manager_config *config = &program->config;
+    struct hb_registry_rules rules = {
+        .timeout_ms = config->heartbeat_timeout_ms,
+        .disconnect_grace_ms = config->disconnect_grace_ms,
+        .restart_grace_ms = config->restart_grace_ms,
+        .reap_after_ms = config->reap_after_ms,
+        .max_workers = (uint32_t)config->max_workers,
+    };
+
+    if (getrandom(rules.hash_seed, sizeof rules.hash_seed, 0) != sizeof rules.hash_seed)
+        return false;
+    program->manager = hb_manager_new(hb_text_of(config->manager_id), &rules, hb_moment_now());
+    program->loop = program->manager != NULL ? hb_loop_new(program->manager) : NULL;
+    program->ingest = program->manager != NULL ? hb_ingest_new(program->manager) : NULL;
+    return program->loop != NULL && program->ingest != NULL;
+}
+
+static bool open_adapters(struct program *program)
+{
+    const struct hb_manager_config *config = &program->config;
+    struct hb_redis_store_config store_config = {
+        .link = {.host = config->redis_host,
+                 .username = config->redis_username,
+                 .password = config->redis_password,
+                 .port = (uint16_t)config->redis_port,
+                 .db = (int)config->redis_db},
+        .flush_interval_ms = config->redis_flush_interval_ms,
+    };
+
+    program->store = hb_redis_store_new(hb_loop_uv(program->loop), &store_config, program->manager);
+    program->endpoint = hb_ws_endpoint_new(program->ingest);
+    if (program->store == NULL || program->endpoint == NULL)
+        return false;
+    program->api = hb_http_api_new(program->ingest, program->store);
+    hb_manager_set_sockets(program->manager, hb_ws_endpoint_port(program->endpoint));
+    return program->api != NULL;
+}
+
+static bool listen_on(struct program *program)
+{
+    const struct hb_manager_config *config = &program->config;
+    struct hb_lws_host_config host_config = {
+        .bind_host = config->bind_host,
+        .port = (uint16_t)config->manager_port,
+        .allowed_origins = config->allowed_origins,
+    };
+
+    program->host =
+        hb_lws_host_new(hb_loop_uv(program->loop), &host_config, program->endpoint, hb_http_api_handler(program->api));
+    return program->host != NULL;
+}
+
+static int serve(struct program *program)
+{
+    if (!open_manager(program) || !open_adapters(program)) {
+        hb_log(HB_LOG_ERROR, "not_started", HB_LS("cause", hb_err_text(HB_ERR_NO_MEMORY)));
+        return HB_EXIT_INTERNAL;
+    }
+    if (!listen_on(program))
+        return HB_EXIT_UNAVAILABLE;
+    hb_loop_on_stop(program->loop, on_stop, program);
+    hb_loop_start(program->loop);
+    hb_redis_store_start(program->store);
+    hb_log(HB_LOG_INFO, "manager_started", HB_LS("version", HB_VERSION), HB_LS("id", program->config.manager_id),
+           HB_LS("bind", program->config.bind_host), HB_LI("port", program->config.manager_port),
+           HB_LD("timeout", program->config.heartbeat_timeout_ms), HB_LS("redis_host", program->config.redis_host),
+           HB_LI("redis_port", program->config.redis_port));
+    hb_loop_run(program->loop);
+    return EXIT_SUCCESS;
+}
+
+static int tear_down(struct program *program, int code)
+{
+    int busy = 0;
+
+    if (code != EXIT_SUCCESS && program->store != NULL)
+        hb_redis_store_close(program->store);
+    if (code != EXIT_SUCCESS && program->loop != NULL)
+        hb_loop_stop_timers(program->loop);
+    if (program->loop != NULL)
+        hb_loop_run(program->loop);
+    hb_lws_host_free(program->host);
+    if (program->loop != NULL)
+        busy = hb_loop_close(program->loop);
+    hb_http_api_free(program->api);
+    hb_ws_endpoint_free(program->endpoint);
+    hb_ingest_free(program->ingest);
+    hb_manager_free(program->manager);
+    if (code == EXIT_SUCCESS)
+        hb_log(busy == 0 ? HB_LOG_INFO : HB_LOG_ERROR, "stopped", HB_LI("loop_close", busy));
+    return busy == 0 || code != EXIT_SUCCESS ? code : HB_EXIT_INTERNAL;
+}
+
+static int run(struct program *program)
+{
+    int code;
+
+    signal(SIGPIPE, SIG_IGN); /* hiredis writes to closed sockets */
+    hb_log_open("manager", (enum hb_log_level)program->config.log_level,
+                (enum hb_log_format)program->config.log_format);
+    code = tear_down(program, serve(program));
+    hb_log_close();
+    return code;
+}
+
+int main(int argc, char **argv)
+{
+    struct program program = {0};
+    int code = EXIT_SUCCESS;
+
+    switch (hb_manager_config_load(&program.config, argc, argv, stdout, stderr)) {
+    case HB_CONF_RUN:
+        code = run(&program);
+        break;
+    case HB_CONF_EXIT_OK:
+        break;
+    case HB_CONF_EXIT_USAGE:
+        code = HB_EXIT_USAGE;
+        break;
+    case HB_CONF_EXIT_CONFIG:
+        code = HB_EXIT_CONFIG;
+        break;
+    case HB_CONF_HEALTH:
+        code = hb_health_probe(program.config.bind_host, program.config.manager_port, "/livez") ? EXIT_SUCCESS
+                                                                                                : EXIT_FAILURE;
+        break;
+    }
+    hb_manager_config_free(&program.config);
+    return code;
+}
