@@ -35,7 +35,7 @@ void hb_buf_init(struct hb_buf *buf, size_t ceiling);
 void hb_buf_free(struct hb_buf *buf);  /* gives the memory back; the buffer is as after init */
 void hb_buf_clear(struct hb_buf *buf); /* len and error to zero, memory kept */
 enum hb_err hb_buf_status(const struct hb_buf *buf) HB_MUST_CHECK;
-char *hb_buf_take(struct hb_buf *buf); /* the caller frees it; the buffer is as after init */
+char *hb_buf_take(struct hb_buf *buf); /* the caller frees it; NULL after an error; the buffer is as after init */
 
 void hb_buf_append(struct hb_buf *buf, const void *bytes, size_t len);
 void hb_buf_append_text(struct hb_buf *buf, struct hb_text text);

@@ -36,7 +36,7 @@ struct hb_conf_option {
     enum hb_conf_type type;
     size_t offset;             /* of the field in the program's struct */
     const char *default_value; /* in the written form; NULL: a text stays NULL, others zero */
-    double min, max;
+    double min, max;           /* both 0: no bounds (a duration stays below 10^9 s); max below min: no upper bound */
     const char *const *words;  /* HB_CONF_WORD: NULL-terminated */
     unsigned flags;
     const char *alias;         /* another flag, "--port", or NULL */
@@ -52,7 +52,10 @@ struct hb_conf {
     const char *examples;    /* block of text at the end of --help, or NULL */
     const struct hb_conf_option *options;
     size_t option_count;
-    /* Rules across options, called when every single one was good: append one sentence per broken rule. May be NULL. */
+    /*
+     * Rules across options, called when every single one was good: append one sentence per broken rule, each ended by a
+     * newline. May be NULL.
+     */
     void (*check)(const void *values, struct hb_buf *sentences);
 };
 
@@ -73,7 +76,12 @@ enum hb_conf_outcome {
 /*
  * Fills values (a zeroed struct of the program's) from defaults, environment and argv. Help and version go to out,
  * errors to err. Texts are allocated: hb_conf_free gives them back, also after a failure.
- * --help-markdown prints the README's table of options; --check-config prints every value (secrets as ***) and "ok".
+ * --help-markdown prints the README's table of options; --check-config prints every value (secrets as ***), where each
+ * came from, and "configuration ok".
+ *
+ * An empty environment variable counts as not set. An empty flag value takes a text that has no default back to NULL;
+ * a text with a default is never NULL and never empty. NAME and NAME_FILE both set is an error; a flag of either kind
+ * wins over both variables.
  */
 enum hb_conf_outcome hb_conf_load(const struct hb_conf *conf, int argc, char **argv, void *values, FILE *out, FILE *err);
 void hb_conf_free(const struct hb_conf *conf, void *values);

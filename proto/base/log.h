@@ -6,7 +6,9 @@
  * A line is a stable event name and typed fields, subject first. Values are quoted where logfmt needs it and control
  * characters are escaped, so nothing that a client sends can forge a line. Lines are rate-limited per event name:
  * beyond HB_LOG_BURST in one second further ones of that event are counted, and one line `event=log_suppressed
- * of=<event> count=<n>` says so when the second is over (or at hb_log_close). Errors are limited like the rest.
+ * of=<event> count=<n>` says so before the next line after that second (or at hb_log_close). Errors are limited like
+ * the rest. Counts are kept for 63 event names; beyond that the newcomers share one count, shown as `of=others`.
+ * A line that could not be built (out of memory, over 16 KiB) counts as suppressed. A text shows its first 2048 bytes.
  *
  * The log is the one piece of state that belongs to the process and not to an object: every adapter may write to it.
  * It is not thread-safe: call it from the loop's thread only.

@@ -53,7 +53,8 @@ void hb_wall_format(hb_wall_ms t, char out[HB_WALL_TEXT_SIZE]);
 
 /*
  * Reads what hb_wall_format writes, and what Python's datetime.isoformat() writes: 0 to 9 digits of fraction, zone
- * absent (taken as UTC), "Z" or "+hh:mm". HB_ERR_INVALID for anything else.
+ * absent (taken as UTC), "Z", "+hh:mm" or "-hh:mm". Digits beyond the millisecond are cut. HB_ERR_INVALID for anything
+ * else.
  */
 enum hb_err hb_wall_parse(const char *text, size_t len, hb_wall_ms *ret_t) HB_MUST_CHECK;
 
