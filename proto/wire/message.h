@@ -93,6 +93,20 @@ enum hb_reason {
 #undef HB_REASON_ENUM
 };
 
+/* Why a WebSocket ended (RFC 6455 section 7.4; 4000 and up are ours). */
+enum hb_close_code {
+    HB_CLOSE_NORMAL = 1000,
+    HB_CLOSE_GOING_AWAY = 1001,
+    HB_CLOSE_ABNORMAL = 1006, /* never sent: what a vanished peer counts as */
+    HB_CLOSE_BAD_UTF8 = 1007,
+    HB_CLOSE_POLICY = 1008,
+    HB_CLOSE_TOO_BIG = 1009,
+    HB_CLOSE_RESTART = 1012,
+    HB_CLOSE_REPLACED = 4000,
+    HB_CLOSE_REMOVED = 4001,
+    HB_CLOSE_CONFLICT = 4009,
+};
+
 const char *hb_status_text(enum hb_status status);
 const char *hb_health_text(enum hb_health health);
 const char *hb_announced_text(enum hb_announced announced);
@@ -144,14 +158,17 @@ struct hb_row {
     bool serving;
     enum hb_announced announced;
     bool unverified;
+    bool beats; /* silence means something; left out when there is no url, where it is always so */
     bool ready;
     enum hb_health health;
     struct hb_text url;        /* absent: left out */
     struct hb_text attributes; /* JSON object; absent: shown as {} */
     struct hb_text metrics;    /* JSON object; absent: shown as {} */
-    int64_t requests, errors;  /* -1: left out */
+    struct hb_text reported_status; /* a beat's own status word; absent: left out */
+    int64_t requests, errors;       /* -1: left out */
     int64_t timeout_ms;        /* shown in seconds as heartbeat_timeout */
     int64_t interval_ms;       /* 0: left out; shown in seconds as heartbeat_interval */
+    int64_t poll_interval_ms;  /* 0: left out; shown in seconds as poll_interval_sec */
     bool draining;
     bool maintenance;
     bool flapping;
