@@ -110,7 +110,7 @@ static bool listen_on(struct program *program)
 
     program->host =
         hb_lws_host_new(hb_loop_uv(program->loop), &host_config, program->endpoint, hb_http_api_handler(program->api));
-    return program->host != NULL;
+    return program->host != NULL && hb_lws_host_listen(program->host) == HB_OK;
 }
 
 static int serve(struct program *program)
@@ -138,6 +138,8 @@ static int tear_down(struct program *program, int code)
 
     if (code != EXIT_SUCCESS && program->store != NULL)
         hb_redis_store_close(program->store);
+    if (code != EXIT_SUCCESS && program->host != NULL)
+        hb_lws_host_stop(program->host);
     if (code != EXIT_SUCCESS && program->loop != NULL)
         hb_loop_stop_timers(program->loop);
     if (program->loop != NULL)

@@ -42,8 +42,12 @@ bool hb_mirror_is_clean(const struct hb_worker *worker);
 uint64_t hb_mirror_version(const struct hb_mirror *mirror);
 size_t hb_mirror_dirty_count(const struct hb_mirror *mirror);
 
-/* Moves one particular row, whatever its state, to in flight; false when it has no bytes or is in flight already. */
-bool hb_mirror_take_one(struct hb_mirror *mirror, struct hb_worker *worker);
+/*
+ * Moves one particular row, whatever its state, to in flight. False when it is there already, or when there is no
+ * memory for the bytes that it must show; hb_mirror_in_flight tells which.
+ */
+bool hb_mirror_take_one(struct hb_mirror *mirror, const struct hb_worker *worker);
+bool hb_mirror_in_flight(const struct hb_worker *worker);
 /* Moves the oldest dirty row to in flight; NULL when none is dirty. */
 struct hb_worker *hb_mirror_take(struct hb_mirror *mirror);
 /* The batch arrived: in flight becomes clean, or dirty again where the row changed meanwhile. */

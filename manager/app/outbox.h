@@ -30,9 +30,10 @@ size_t hb_outbox_count(const struct hb_outbox *outbox);
 const struct hb_outbox_item *hb_outbox_at(const struct hb_outbox *outbox, size_t place); /* 0 is the oldest */
 /* Drops what is confirmed: everything up to and with seq. */
 void hb_outbox_confirm(struct hb_outbox *outbox, uint64_t seq);
-void hb_outbox_clear(struct hb_outbox *outbox);
+void hb_outbox_clear(struct hb_outbox *outbox); /* gives up what waits; it counts as lost */
 
-uint64_t hb_outbox_lost(const struct hb_outbox *outbox); /* dropped since the last hb_outbox_loss_told */
+uint64_t hb_outbox_lost(const struct hb_outbox *outbox);     /* dropped since the last hb_outbox_loss_told */
+uint64_t hb_outbox_lost_seq(const struct hb_outbox *outbox); /* the highest seq ever lost */
 void hb_outbox_loss_told(struct hb_outbox *outbox);
 uint64_t hb_outbox_lost_ever(const struct hb_outbox *outbox);
 

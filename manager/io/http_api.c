@@ -147,7 +147,7 @@ static void write_listing(const struct hb_http_api *api, struct hb_buf *buf)
         hb_buf_append_text(buf, row);
         first = false;
     }
-    hb_buf_append_str(buf, "\n}\n");
+    hb_buf_append_str(buf, first ? "}\n" : "\n}\n");
 }
 
 static void answer_listing(struct hb_http_api *api, struct hb_exchange *exchange, struct hb_text unused)

@@ -21,6 +21,7 @@ struct hb_exchange {
     enum hb_http_method method;
     bool close_after;
     bool head_written;
+    bool held; /* its input is held back */
     char *path;
     struct hb_buf request;
     struct hb_buf head;
@@ -167,6 +168,8 @@ void hb_exchange_answer(struct hb_exchange *exchange, unsigned status, const cha
     exchange->stage = STAGE_WRITING;
     exchange->abandoned = NULL;
     lws_set_timer_usecs(exchange->wsi, LWS_SET_TIMER_USEC_CANCEL);
+    if (exchange->held)
+        lws_rx_flow_control(exchange->wsi, 1);
     lws_callback_on_writable(exchange->wsi);
 }
 
@@ -294,12 +297,18 @@ static bool head_is_sound(struct hb_exchange *exchange, int64_t length)
 
 /* ---- reading ---- */
 
-/* The request is complete: decide. Input waits until the answer is out. */
+/*
+ * The request is complete: decide. While the answer is awaited no input is taken; when it is there the input must be
+ * open again, for libwebsockets 4.1.6 gives a held connection no chance to write either.
+ */
 static void handle(struct hb_exchange *exchange)
 {
     exchange->stage = STAGE_THINKING;
-    lws_rx_flow_control(exchange->wsi, 0);
     exchange->handler->handle(exchange->handler->self, exchange);
+    if (exchange->stage == STAGE_THINKING) {
+        exchange->held = true;
+        lws_rx_flow_control(exchange->wsi, 0);
+    }
 }
 
 static void start_body(struct hb_exchange *exchange, int64_t length)
@@ -332,7 +341,7 @@ int hb_exchange_begin(struct hb_exchange **slot, struct lws *wsi, const struct h
     if (exchange->path == NULL)
         return -1;
     /* Without a length libwebsockets waits for a body that never comes: that connection cannot be used again. */
-    if (length < 0 && exchange->method != HB_HTTP_GET && exchange->method != HB_HTTP_HEAD)
+    if (length < 0 && (exchange->method == HB_HTTP_POST || exchange->method == HB_HTTP_OTHER))
         hb_exchange_close_after(exchange);
     if (!head_is_sound(exchange, length))
         return 0;
@@ -430,7 +439,6 @@ int hb_exchange_writable(struct hb_exchange **slot)
     hb_exchange_end(slot);
     if (close)
         return -1;
-    lws_rx_flow_control(wsi, 1);
     return lws_http_transaction_completed(wsi) != 0 ? -1 : 0;
 }
 

@@ -5,8 +5,8 @@
  *      └──────── an error: answer ──────────────────┘
  *
  * Answers are written by hand, head and first bytes in one write, then at most 64 KiB per writable callback; a body
- * is shared and counted, so a hundred readers of the same listing hold it once. While an answer is awaited or written
- * the connection's input is held back: libwebsockets would take pipelined bytes for more body.
+ * is shared and counted, so a hundred readers of the same listing hold it once. While an answer is awaited the
+ * connection's input is held back: libwebsockets would take pipelined bytes for more body.
  *
  * Ceilings: a request body HB_BODY_BYTES_MAX, all of it within HB_BODY_TIME_MS; a reader that takes nothing for
  * HB_READER_TIME_S is closed.

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "proto/base/log.h"
 #include "proto/wire/names.h"
@@ -17,6 +18,7 @@
 #define FDS_MOST 1048576
 #define HEADER_TIME_S 10
 #define KEEPALIVE_TIME_S 60
+#define CLOSING_LOOK_MS 10
 
 /* What the library keeps per connection: an HTTP exchange that comes and goes, or a WebSocket session. */
 struct connection {
@@ -29,11 +31,13 @@ struct hb_lws_host {
     struct lws_context *context;
     struct hb_ws_endpoint *endpoint;
     const struct hb_exchange_handler *http;
-    const char *allowed_origins;
+    struct hb_lws_host_config config;
     struct lws_protocols protocols[2];
     void *loops[1];
     size_t connections;
     size_t connections_max;
+    uv_timer_t closing; /* runs while peers may still answer our close frames */
+    hb_mono_ms closing_until;
     bool full; /* said so already */
 };
 
@@ -111,7 +115,7 @@ static bool origin_allowed(const struct hb_lws_host *host, struct lws *wsi)
         return true;
     if (origin.bytes == NULL)
         return false; /* longer than any that is allowed */
-    if (host->allowed_origins != NULL && token_listed(hb_text_of(host->allowed_origins), origin_text))
+    if (host->config.allowed_origins != NULL && token_listed(hb_text_of(host->config.allowed_origins), origin_text))
         return true;
     authority = strstr(origin_text, "://");
     return authority != NULL && own.bytes != NULL && strcasecmp(authority + 3, host_text) == 0;
@@ -314,11 +318,10 @@ static bool have_ipv6(void)
 
 static const lws_retry_bo_t no_pings; /* zeroed: no ping timer per connection */
 
-static bool create_context(struct hb_lws_host *host, struct uv_loop_s *loop)
+static bool create_context(struct hb_lws_host *host)
 {
     struct lws_context_creation_info info = {0};
 
-    host->loops[0] = loop;
     info.options = LWS_SERVER_OPTION_LIBUV | LWS_SERVER_OPTION_EXPLICIT_VHOSTS | LWS_SERVER_OPTION_VALIDATE_UTF8;
     info.foreign_loops = host->loops;
     info.port = CONTEXT_PORT_NO_LISTEN;
@@ -332,8 +335,9 @@ static bool create_context(struct hb_lws_host *host, struct uv_loop_s *loop)
     return host->context != NULL;
 }
 
-static bool create_vhost(struct hb_lws_host *host, const struct hb_lws_host_config *config)
+static bool create_vhost(struct hb_lws_host *host)
 {
+    const struct hb_lws_host_config *config = &host->config;
     struct lws_context_creation_info info = {0};
     struct in_addr v4;
     bool everywhere = strcmp(config->bind_host, "::") == 0;
@@ -361,32 +365,54 @@ static bool create_vhost(struct hb_lws_host *host, const struct hb_lws_host_conf
     return lws_create_vhost(host->context, &info) != NULL;
 }
 
+static void take_down(struct hb_lws_host *host)
+{
+    uv_close((uv_handle_t *)&host->closing, NULL);
+    lws_context_destroy(host->context);
+}
+
 struct hb_lws_host *hb_lws_host_new(struct uv_loop_s *loop, const struct hb_lws_host_config *config,
                                     struct hb_ws_endpoint *endpoint, const struct hb_exchange_handler *http)
 {
     struct hb_lws_host *host = calloc(1, sizeof *host);
-    size_t limit = limit_descriptors();
 
     if (host == NULL)
         return NULL;
+    host->config = *config;
     host->endpoint = endpoint;
     host->http = http;
-    host->allowed_origins = config->allowed_origins;
+    host->loops[0] = loop;
+    uv_timer_init(loop, &host->closing);
+    host->closing.data = host;
+    return host;
+}
+
+enum hb_err hb_lws_host_listen(struct hb_lws_host *host)
+{
+    size_t limit = limit_descriptors();
+
     host->connections_max = limit > 2 * FDS_KEPT ? limit - FDS_KEPT : limit / 2;
     lws_set_log_level(LLL_ERR | LLL_WARN, on_library_log);
-    if (!create_context(host, loop)) {
+    if (!create_context(host)) {
         hb_log(HB_LOG_ERROR, "lws_not_started",
                HB_LS("cause", "libwebsockets has no context; is the package libwebsockets-evlib-uv installed?"));
-        free(host);
-        return NULL;
+        return HB_ERR_IO;
     }
-    if (!create_vhost(host, config)) {
-        hb_log(HB_LOG_ERROR, "cannot_listen", HB_LS("host", config->bind_host), HB_LI("port", config->port),
+    if (!create_vhost(host)) {
+        hb_log(HB_LOG_ERROR, "cannot_listen", HB_LS("host", host->config.bind_host), HB_LI("port", host->config.port),
                HB_LS("cause", "the address is in use or not of this machine (BIND_HOST, MANAGER_PORT)"));
-        hb_lws_host_stop(host);
-        return NULL;
+        return HB_ERR_IO;
     }
-    return host;
+    return HB_OK;
+}
+
+/* Before the close frames are out the context must not go: libwebsockets writes them when a socket is writable. */
+static void on_closing(uv_timer_t *timer)
+{
+    struct hb_lws_host *host = timer->data;
+
+    if (hb_ws_endpoint_count(host->endpoint) == 0 || hb_mono_now().ms >= host->closing_until.ms)
+        take_down(host);
 }
 
 void hb_lws_host_stop(struct hb_lws_host *host)
@@ -400,7 +426,8 @@ void hb_lws_host_stop(struct hb_lws_host *host)
         hb_ws_close(session, HB_CLOSE_RESTART, NULL);
         session = next;
     }
-    lws_context_destroy(host->context);
+    host->closing_until = hb_mono_add(hb_mono_now(), HB_CLOSING_MS);
+    uv_timer_start(&host->closing, on_closing, 0, CLOSING_LOOK_MS);
 }
 
 void hb_lws_host_free(struct hb_lws_host *host)

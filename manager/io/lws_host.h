@@ -13,16 +13,23 @@
 struct uv_loop_s;
 struct hb_lws_host;
 
+#define HB_CLOSING_MS 300
+
 struct hb_lws_host_config {
     const char *bind_host; /* "::" listens on IPv6 and IPv4, or on IPv4 alone where there is no IPv6 */
     uint16_t port;
     const char *allowed_origins; /* separated by commas; NULL none but the own host */
 };
 
-/* NULL: nothing listens (logged). Everything handed in outlives the host. */
+/* NULL when out of memory. Everything handed in outlives the host. */
 struct hb_lws_host *hb_lws_host_new(struct uv_loop_s *loop, const struct hb_lws_host_config *config,
                                     struct hb_ws_endpoint *endpoint, const struct hb_exchange_handler *http);
-/* The shutdown: closes every WebSocket with 1012 and begins to take the context down. The loop then ends by itself. */
+/* HB_ERR_IO: nothing listens (logged). Stop and free the host in any case. */
+enum hb_err hb_lws_host_listen(struct hb_lws_host *host) HB_MUST_CHECK;
+/*
+ * The shutdown: closes every WebSocket with 1012, and when all peers have answered, or HB_CLOSING_MS are over, takes
+ * the context down. The loop then ends by itself.
+ */
 void hb_lws_host_stop(struct hb_lws_host *host);
 void hb_lws_host_free(struct hb_lws_host *host); /* after the loop has ended */
 

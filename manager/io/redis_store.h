@@ -9,7 +9,8 @@
  * hears it twice, though a reply was lost. Beats refresh rows once per flush interval with the same script, and each of
  * its answers tells when meta has vanished or fallen behind: then the whole mirror is written again.
  *
- * While Redis is away or refuses, nothing is lost but what the outbox's ceiling drops, and everything is sent on return.
+ * While Redis is away or refuses, nothing is lost but what the outbox's ceiling drops, and everything is sent on
+ * return.
  */
 #ifndef HB_IO_REDIS_STORE_H
 #define HB_IO_REDIS_STORE_H
@@ -36,8 +37,9 @@ struct hb_redis_store_counters {
     uint64_t batches, commands, rows, events, failures, rewrites, bytes;
 };
 
-struct hb_redis_store *hb_redis_store_new(struct uv_loop_s *loop, const struct hb_redis_store_config *config,
-                                          struct hb_manager *manager); /* NULL when out of memory; sets the store port */
+struct hb_redis_store *
+hb_redis_store_new(struct uv_loop_s *loop, const struct hb_redis_store_config *config,
+                   struct hb_manager *manager); /* NULL when out of memory; sets the store port */
 void hb_redis_store_start(struct hb_redis_store *store);
 
 enum hb_redis_state hb_redis_store_state(const struct hb_redis_store *store);
@@ -51,7 +53,8 @@ const struct hb_redis_store_counters *hb_redis_store_counters(const struct hb_re
  */
 struct hb_persist_ticket;
 struct hb_persist_ticket *hb_redis_store_await(struct hb_redis_store *store, struct hb_text id, int64_t wait_ms,
-                                               void (*done)(void *self, bool persisted), void *self); /* NULL: no memory */
+                                               void (*done)(void *self, bool persisted),
+                                               void *self); /* NULL: no memory */
 void hb_persist_ticket_cancel(struct hb_persist_ticket *ticket);
 
 /* Tries for at most wait_ms to get everything written, then calls back; for a graceful stop. */
