@@ -1,0 +1,539 @@
+/*
+ * registry, restart: rows that the store remembers come back, nobody who was up is announced down without cause, and
+ * what is in memory already wins. The ceiling on entries is here too: restored rows count like all others.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+
+#include <cmocka.h>
+
+#include "tests/unit/timeline.h"
+
+/* ---- rows that were up ---- */
+
+static void who_was_up_is_unverified_and_serves_on(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 name=first status=alive serving announced=up epoch=7 seq=42 requests=9 "
+          "attributes={\"a\":1} metrics={\"cpu\":1}");
+    row("w1", "status=alive serving=yes announced=up unverified=yes name=first host=10.0.0.1 port=8001 timeout=15.000");
+    row("w1", "epoch=7 seq=42 requests=9 errors=-1 attributes={\"a\":1} metrics={\"cpu\":1}");
+    assert_null(timeline_worker("w1")->socket);
+    assert_int_equal(hb_registry_seq(timeline_registry()), 0); /* restoring is no transition */
+    nothing_until(30);
+}
+
+static void the_grace_ends_without_a_beat(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    nothing_until(30);
+    later(30.001, "w1 alive -> not_responding (restart_grace) server:down");
+    row("w1", "unverified=no reason=restart_grace announced=down");
+    nothing_until(1000);
+    at(1000, "beat w1");
+    expect("w1 not_responding -> alive (beat) server:recovery");
+    heard("w1", "down recovery");
+}
+
+static void the_grace_is_never_shorter_than_the_timeout(void **state)
+{
+    (void)state;
+    given("restart=30");
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up timeout=60");
+    at(0, "restore w2 :8001 host=10.0.0.1 status=alive serving announced=up timeout=1");
+    row("w1", "timeout=60.000");
+    later(30.001, "w2 alive -> not_responding (restart_grace) server:down");
+    nothing_until(60);
+    later(60.001, "w1 alive -> not_responding (restart_grace) server:down");
+}
+
+static void back_within_the_grace_nobody_hears_of_it(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    at(3, "register w1 :8001 host=10.0.0.1");
+    row("w1", "unverified=yes");
+    at(3, "open w1/s1");
+    row("w1", "status=alive unverified=yes serving=yes"); /* a socket is no proof of life yet */
+    at(4, "beat w1/s1");
+    row("w1", "status=alive unverified=no serving=yes");
+    nothing_until(19);
+    heard("w1", "");
+    later(19.001, "w1 alive -> not_responding (heartbeat_timeout) server:down"); /* its own timeout counts again */
+}
+
+static void a_beat_over_http_verifies_too(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    at(20, "beat w1");
+    row("w1", "unverified=no status=alive");
+    later(35.001, "w1 alive -> not_responding (heartbeat_timeout) server:down");
+}
+
+static void a_socket_without_a_beat_does_not_save_it(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    at(5, "open w1/s1");
+    between(30.001, 35.001, "w1 * -> not_responding (restart_grace) server:down");
+    row("w1", "unverified=no");
+}
+
+static void an_abnormal_close_within_the_grace_changes_the_status_only(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    at(1, "open w1/s1");
+    at(2, "close w1/s1");
+    expect("w1 alive -> disconnected (connection_closed)");
+    row("w1", "serving=yes announced=up unverified=yes");
+    nothing_until(30);
+    row("w1", "serving=yes");
+    between(30.001, 31.001, "w1 disconnected -> not_responding (*) server:down");
+    nothing_until(100);
+    heard("w1", "down");
+}
+
+static void back_after_a_close_within_the_grace(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    at(1, "open w1/s1");
+    at(2, "close w1/s1");
+    expect("w1 alive -> disconnected (connection_closed)");
+    at(20, "open w1/s2");
+    expect("w1 disconnected -> connected (socket_opened)");
+    at(21, "beat w1/s2");
+    expect("w1 connected -> alive (beat)");
+    nothing_until(36);
+    heard("w1", "");
+}
+
+static void a_goodbye_within_the_grace_counts_at_once(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    at(1, "open w1/s1");
+    at(2, "close w1/s1 1000");
+    expect("w1 alive -> disconnected (goodbye) server:down");
+    row("w1", "unverified=no serving=no");
+    between(15.001, 31.001, "w1 disconnected -> not_responding (goodbye)");
+}
+
+static void a_drain_within_the_grace_counts_at_once(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    at(1, "beat w1 draining");
+    expect("w1 alive (draining) server:down");
+    row("w1", "unverified=no draining=yes");
+}
+
+static void a_removal_within_the_grace_counts_at_once(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    at(1, "remove w1");
+    expect("w1 alive -> removed (removed) server:removed");
+    nothing_until(100);
+}
+
+static void a_new_address_within_the_grace(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    at(1, "register w1 :8002 host=10.0.0.1");
+    expect("w1 alive (address_changed) server:up");
+    row("w1", "unverified=yes serving=yes port=8002");
+}
+
+static void one_that_was_held_when_the_manager_stopped(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=disconnected serving announced=up reason=connection_closed");
+    row("w1", "status=disconnected serving=yes unverified=yes");
+    nothing_until(30);
+    between(30.001, 30.001, "w1 disconnected -> not_responding (*) server:down");
+    nothing_until(100);
+}
+
+static void one_that_was_held_and_connected_again(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=connected serving announced=up");
+    row("w1", "status=connected serving=yes unverified=yes");
+    at(10, "beat w1");
+    expect("w1 connected -> alive (beat)");
+    nothing_until(25);
+}
+
+static void a_second_restart_gives_a_new_grace(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up unverified");
+    row("w1", "unverified=yes");
+    later(30.001, "w1 alive -> not_responding (restart_grace) server:down");
+}
+
+static void reaping_waits_for_the_grace(void **state)
+{
+    (void)state;
+    given("reap=10 restart=30");
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    nothing_until(30);
+    later(30.001, "w1 alive -> not_responding (restart_grace) server:down");
+    between(30.001, 40.002, "w1 not_responding -> removed (reaped)");
+    heard("w1", "down");
+}
+
+static void a_stall_moves_the_grace(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    nothing_until(10);
+    stall(50);
+    nothing_until(80);
+    later(80.001, "w1 alive -> not_responding (restart_grace) server:down");
+}
+
+/* ---- rows that were not up ---- */
+
+static void who_was_down_stays_down(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=not_responding announced=down reason=heartbeat_timeout "
+          "since=-100 heard=-115");
+    row("w1", "status=not_responding serving=no announced=down unverified=no reason=heartbeat_timeout");
+    row("w1", "since=-100.000 heard=-115.000");
+    nothing_until(100000);
+    at(100000, "beat w1");
+    expect("w1 not_responding -> alive (beat) server:recovery");
+}
+
+static void who_had_said_goodbye_stays_away(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=disconnected announced=down reason=goodbye heard=-5");
+    row("w1", "status=disconnected serving=no unverified=no heard=-5.000");
+    between(10.001, 30.001, "w1 disconnected -> not_responding (goodbye)");
+    heard("w1", "");
+}
+
+static void who_seems_to_have_been_heard_in_the_future(void **state)
+{
+    (void)state; /* the wall clock was set back between the two lives: no more patience than usual */
+    at(0, "restore w1 :8001 host=10.0.0.1 status=disconnected announced=down reason=goodbye heard=86400");
+    between(0, 30.001, "w1 disconnected -> not_responding (goodbye)");
+}
+
+static void silence_of_two_lives_adds_up_to_reaping(void **state)
+{
+    (void)state;
+    given("reap=100");
+    at(0, "restore w1 :8001 host=10.0.0.1 status=not_responding announced=down heard=-60");
+    nothing_until(39.999);
+    between(40, 100.001, "w1 not_responding -> removed (reaped)");
+    heard("w1", "");
+}
+
+static void who_had_never_been_up(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=registered announced=none reason=registered");
+    at(0, "restore w2 :8001 host=10.0.0.1 status=connected announced=none reason=socket_opened");
+    row("w1", "status=registered serving=no announced=none unverified=no");
+    row("w2", "status=connected serving=no announced=none");
+    at(1, "beat w1");
+    expect("w1 registered -> alive (beat) server:up");
+    at(1, "beat w2");
+    expect("w2 connected -> alive (beat) server:up");
+}
+
+static void who_had_never_been_up_and_stays_silent(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=registered announced=none reason=registered");
+    between(15.001, 30.001, "w1 registered -> not_responding (never_beat)");
+    at(40, "restore w2 :8001 host=10.0.0.1 status=connected announced=none reason=socket_opened");
+    between(40, 70.001, "w2 connected -> not_responding (*)");
+    heard("w1", "");
+    heard("w2", "");
+}
+
+static void who_was_draining_still_drains(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive draining announced=down reason=draining");
+    row("w1", "status=alive draining=yes serving=no announced=down");
+    at(1, "beat w1");
+    row("w1", "status=alive draining=yes serving=no unverified=no");
+    at(2, "beat w1 alive");
+    expect("w1 alive (beat) server:recovery");
+}
+
+static void a_goodbye_takes_its_grace_from_who_was_draining(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive draining announced=down reason=draining");
+    at(1, "open w1/s1");
+    expect("w1 alive (socket_opened)"); /* which ends draining; but it has not beaten yet */
+    at(2, "close w1/s1");
+    expect("w1 alive -> disconnected (connection_closed)");
+    at(3, "beat w1 bye");
+    row("w1", "status=disconnected unverified=no");
+    later(16.001, "w1 disconnected -> not_responding (*)");
+    heard("w1", "");
+}
+
+static void who_was_in_maintenance_stays_in_it(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive maintenance announced=down reason=maintenance");
+    at(1, "beat w1 alive");
+    row("w1", "status=alive maintenance=yes serving=no");
+}
+
+static void who_was_only_polled_is_not_expected_to_beat(void **state)
+{
+    (void)state;
+    at(0, "restore w1 status=registered url=http://10.0.0.5:9000/");
+    row("w1", "beats=no url=http://10.0.0.5:9000/");
+    nothing_until(100000);
+}
+
+static void who_had_beaten_beside_its_url_is_expected_to_beat(void **state)
+{
+    (void)state;
+    at(0, "restore w1 status=alive serving announced=up url=http://10.0.0.5:9000/ beats");
+    row("w1", "beats=yes unverified=yes");
+    later(30.001, "w1 alive -> not_responding (restart_grace) server:down");
+}
+
+/* ---- rows of the seed's shape: no serving in them; whoever reads them says so from the status ---- */
+
+static void the_seeds_alive_count_as_up(void **state)
+{
+    (void)state;
+    at(0, "restore w1 seed :8001 host=10.0.0.1 status=alive serving announced=up");
+    row("w1", "status=alive serving=yes announced=up unverified=yes");
+    at(1, "beat w1");
+    row("w1", "unverified=no");
+    later(16.001, "w1 alive -> not_responding (heartbeat_timeout) server:down");
+    heard("w1", "down");
+}
+
+static void the_seeds_silent_ones_get_the_grace(void **state)
+{
+    (void)state;
+    at(0, "restore w1 seed :8001 host=10.0.0.1 status=alive serving announced=up");
+    at(0, "restore w2 seed :8001 host=10.0.0.1 status=connected serving announced=up");
+    at(0, "restore w3 seed :8001 host=10.0.0.1 status=not_responding");
+    row("w2", "status=connected unverified=yes");
+    row("w3", "status=not_responding serving=no unverified=no");
+    nothing_until(30);
+    later(30.001, "w1 alive -> not_responding (restart_grace) server:down");
+    expect("w2 connected -> not_responding (restart_grace) server:down");
+    nothing_until(1000);
+}
+
+/* ---- memory and store ---- */
+
+static void memory_wins(void **state)
+{
+    (void)state;
+    at(0, "register w1 :8002 host=10.0.0.2");
+    expect("w1 unknown -> registered (registered)");
+    at(1, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    expect("! stale");
+    row("w1", "status=registered host=10.0.0.2 port=8002 unverified=no serving=no");
+    at(2, "beat w1");
+    expect("w1 registered -> alive (beat) server:up");
+}
+
+static void a_row_is_restored_once(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    at(1, "restore w1 :8002 host=10.0.0.1 status=not_responding announced=down");
+    expect("! stale");
+    row("w1", "port=8001 status=alive");
+}
+
+/* A worker came back while Redis was still being asked: its socket has no row yet, so the stored one is welcome. */
+static void a_socket_that_came_before_the_row(void **state)
+{
+    (void)state;
+    at(0, "open w1/s1");
+    at(1, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    row("w1", "status=alive serving=yes unverified=yes port=8001");
+    at(2, "beat w1/s1");
+    row("w1", "unverified=no serving=yes");
+    heard("w1", "");
+    at(3, "close w1/s1 1000");
+    expect("w1 alive -> disconnected (goodbye) server:down");
+}
+
+static void a_socket_that_came_before_the_row_of_one_that_was_down(void **state)
+{
+    (void)state;
+    at(0, "open w1/s1");
+    at(1, "restore w1 :8001 host=10.0.0.1 status=not_responding announced=down");
+    row("w1", "serving=no announced=down");
+    at(2, "beat w1/s1");
+    expect("w1 * -> alive (beat) server:recovery");
+}
+
+static void the_removed_does_not_come_back_from_the_store(void **state)
+{
+    (void)state;
+    at(0, "register w1 :8001");
+    expect("w1 unknown -> registered (registered)");
+    at(1, "remove w1");
+    expect("w1 registered -> removed (removed)");
+    at(2, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    expect("! stale");
+    no_row("w1");
+}
+
+static void the_view_is_ordered_whatever_came_first(void **state)
+{
+    static const char *const ids[] = {"-", "A", "a", "a.b", "a1", "ab", "b"};
+    (void)state;
+    at(0, "restore b :1 status=not_responding announced=down");
+    at(0, "restore a :1 status=not_responding announced=down");
+    at(0, "restore ab :1 status=not_responding announced=down");
+    at(0, "register a1 :1");
+    expect("a1 unknown -> registered (registered)");
+    at(0, "register A :1");
+    expect("A unknown -> registered (registered)");
+    at(0, "beat a.b");
+    expect("a.b unknown -> alive (beat)");
+    at(0, "open -/s1");
+    at(0, "beat -/s1");
+    expect("- unknown -> alive (beat)");
+    at(0, "open aa/s2"); /* nameless: not in the view */
+
+    struct hb_registry *registry = timeline_registry();
+    assert_int_equal(hb_registry_count(registry), sizeof ids / sizeof *ids);
+    for (size_t i = 0; i < sizeof ids / sizeof *ids; i++)
+        assert_string_equal(hb_registry_at(registry, i)->id, ids[i]);
+    assert_int_equal(hb_registry_after(registry, HB_TEXT("")), 0);
+    assert_int_equal(hb_registry_after(registry, HB_TEXT("a")), 3);
+    assert_int_equal(hb_registry_after(registry, HB_TEXT("aa")), 5);
+    assert_int_equal(hb_registry_after(registry, HB_TEXT("b")), 7);
+    assert_int_equal(hb_registry_after(registry, HB_TEXT("zzz")), 7);
+    at(1, "remove a.b");
+    expect("a.b alive -> removed (removed)");
+    assert_int_equal(hb_registry_after(registry, HB_TEXT("a")), 3);
+    assert_string_equal(hb_registry_at(registry, 3)->id, "a1");
+    assert_null(timeline_worker("a.b"));
+    assert_null(timeline_worker("aa"));
+}
+
+/* ---- the ceiling ---- */
+
+static void beyond_max_workers_nobody_new_gets_in(void **state)
+{
+    (void)state;
+    given("max=2 timeout=1000");
+    at(0, "restore w1 :8001 host=10.0.0.1 status=not_responding announced=down");
+    at(0, "open w2/s2");
+    at(1, "register w3 :8001");
+    expect("! full");
+    at(1, "beat w3");
+    expect("! full");
+    at(1, "open w3/s3");
+    expect("! full");
+    at(1, "restore w3 :8001 status=alive serving announced=up");
+    expect("! full");
+    no_row("w3");
+    at(2, "beat w2/s2"); /* those who are in go on */
+    expect("w2 unknown -> alive (beat)");
+    at(2, "register w1 :8002");
+    expect("w1 not_responding (address_changed)");
+    at(3, "close w2/s2 1000");
+    expect("w2 alive -> disconnected (goodbye)");
+    at(3, "open w2/s4");
+    expect("w2 disconnected -> connected (socket_opened)");
+}
+
+static void a_removed_id_keeps_its_place_for_ten_seconds(void **state)
+{
+    (void)state;
+    given("max=1");
+    at(0, "register w1 :8001");
+    expect("w1 unknown -> registered (registered)");
+    at(1, "remove w1");
+    expect("w1 registered -> removed (removed)");
+    at(2, "register w2 :8001");
+    expect("! full");
+    at(3, "register w1 :8001"); /* its own place */
+    expect("w1 * -> registered (registered)");
+    at(4, "remove w1");
+    expect("w1 registered -> removed (removed)");
+    nothing_until(14.002);
+    at(14.002, "register w2 :8001");
+    expect("w2 unknown -> registered (registered)");
+}
+
+static void a_nameless_socket_that_closes_gives_its_place_back(void **state)
+{
+    (void)state;
+    given("max=1");
+    at(0, "open w1/s1");
+    at(1, "open w2/s2");
+    expect("! full");
+    at(2, "close w1/s1");
+    at(3, "open w2/s2");
+    at(4, "register w2 :8001");
+    expect("w2 unknown -> *");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        SCENARIO(who_was_up_is_unverified_and_serves_on),
+        SCENARIO(the_grace_ends_without_a_beat),
+        SCENARIO(the_grace_is_never_shorter_than_the_timeout),
+        SCENARIO(back_within_the_grace_nobody_hears_of_it),
+        SCENARIO(a_beat_over_http_verifies_too),
+        SCENARIO(a_socket_without_a_beat_does_not_save_it),
+        SCENARIO(an_abnormal_close_within_the_grace_changes_the_status_only),
+        SCENARIO(back_after_a_close_within_the_grace),
+        SCENARIO(a_goodbye_within_the_grace_counts_at_once),
+        SCENARIO(a_drain_within_the_grace_counts_at_once),
+        SCENARIO(a_removal_within_the_grace_counts_at_once),
+        SCENARIO(a_new_address_within_the_grace),
+        SCENARIO(one_that_was_held_when_the_manager_stopped),
+        SCENARIO(one_that_was_held_and_connected_again),
+        SCENARIO(a_second_restart_gives_a_new_grace),
+        SCENARIO(reaping_waits_for_the_grace),
+        SCENARIO(a_stall_moves_the_grace),
+        SCENARIO(who_was_down_stays_down),
+        SCENARIO(who_had_said_goodbye_stays_away),
+        SCENARIO(who_seems_to_have_been_heard_in_the_future),
+        SCENARIO(silence_of_two_lives_adds_up_to_reaping),
+        SCENARIO(who_had_never_been_up),
+        SCENARIO(who_had_never_been_up_and_stays_silent),
+        SCENARIO(who_was_draining_still_drains),
+        SCENARIO(a_goodbye_takes_its_grace_from_who_was_draining),
+        SCENARIO(who_was_in_maintenance_stays_in_it),
+        SCENARIO(who_was_only_polled_is_not_expected_to_beat),
+        SCENARIO(who_had_beaten_beside_its_url_is_expected_to_beat),
+        SCENARIO(the_seeds_alive_count_as_up),
+        SCENARIO(the_seeds_silent_ones_get_the_grace),
+        SCENARIO(memory_wins),
+        SCENARIO(a_row_is_restored_once),
+        SCENARIO(a_socket_that_came_before_the_row),
+        SCENARIO(a_socket_that_came_before_the_row_of_one_that_was_down),
+        SCENARIO(the_removed_does_not_come_back_from_the_store),
+        SCENARIO(the_view_is_ordered_whatever_came_first),
+        SCENARIO(beyond_max_workers_nobody_new_gets_in),
+        SCENARIO(a_removed_id_keeps_its_place_for_ten_seconds),
+        SCENARIO(a_nameless_socket_that_closes_gives_its_place_back),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
