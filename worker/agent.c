@@ -20,7 +20,6 @@
 
 /* Inputs that one turn of the loop can bring: a socket that connects and closes again. With room to spare. */
 #define NOTED_MAX 4
-#define HOST_HEADER_MAX 100 /* bytes of the name; lws 4.1.6 cuts the Host line at 127, its end included */
 
 struct hb_agent {
     uv_loop_t *loop;
@@ -37,7 +36,6 @@ struct hb_agent {
     unsigned noted_count;
     int64_t timeout_ms; /* of the manager, as last told; 0: not told */
     char local_host[HB_ADDRESS_TEXT_SIZE];
-    char host_header[HB_HOST_MAX + 16];
     char socket_path[sizeof HB_WS_PATH_PREFIX + HB_ID_MAX];
     void (*on_stopped)(void *owner);
     void *owner;
@@ -107,7 +105,7 @@ static struct hb_ws_client_target target_in_use(const struct hb_agent *agent)
     return (struct hb_ws_client_target){
         .address = address_in_use(agent)->text,
         .port = (int)agent->config->manager_port,
-        .host_header = agent->host_header,
+        .name = agent->config->manager_host,
     };
 }
 
@@ -144,10 +142,10 @@ static void check_interval(struct hb_agent *agent, int64_t timeout_ms)
     if (timeout_ms == agent->timeout_ms)
         return;
     agent->timeout_ms = timeout_ms;
-    if (timeout_ms > 0 && agent->config->heartbeat_interval_ms * 3 >= timeout_ms)
+    if (timeout_ms > 0 && agent->config->heartbeat_interval_ms * 3 > timeout_ms)
         hb_log(HB_LOG_WARN, "interval_too_long", HB_LD("heartbeat_interval", agent->config->heartbeat_interval_ms),
                HB_LD("heartbeat_timeout", timeout_ms),
-               HB_LS("rule", "HEARTBEAT_INTERVAL should be below a third of the manager's timeout"));
+               HB_LS("rule", "HEARTBEAT_INTERVAL should be at most a third of the manager's timeout"));
 }
 
 static void on_answer(void *owner, unsigned http_status, struct hb_text body)
@@ -219,7 +217,7 @@ static void on_closed(void *owner, int close_code, struct hb_text reason)
         reason.bytes = NULL; /* absent, not empty */
     bool leaving = agent->session.state == HB_SESSION_LEAVING || agent->session.state == HB_SESSION_CLOSING;
     if (leaving)
-        hb_log(HB_LOG_INFO, "goodbye_answered", HB_LS("worker", agent->config->worker_id), HB_LI("code", close_code));
+        hb_log(HB_LOG_INFO, "connection_closed", HB_LS("worker", agent->config->worker_id), HB_LI("code", close_code));
     else
         hb_log(conflict ? HB_LOG_ERROR : HB_LOG_WARN, "connection_lost", HB_LS("worker", agent->config->worker_id),
                HB_LI("code", close_code), HB_LT("reason", reason), HB_LS("meaning", close_advice(close_code)));
@@ -332,17 +330,6 @@ static void take(struct hb_agent *agent, struct hb_session_input input)
 
 /* --- life -------------------------------------------------------------------------------------------------------- */
 
-/* What the manager is called by people. A name too long for lws is replaced: no manager looks at it. */
-static void make_host_header(struct hb_agent *agent)
-{
-    const char *host = agent->config->manager_host;
-    bool six = strchr(host, ':') != NULL;
-    if (strlen(host) > HOST_HEADER_MAX)
-        host = "manager";
-    snprintf(agent->host_header, sizeof agent->host_header, six ? "[%s]:%d" : "%s:%d", host,
-             (int)agent->config->manager_port);
-}
-
 struct hb_agent *hb_agent_new(uv_loop_t *loop, const struct hb_worker_config *config, struct hb_lws_host *host,
                               struct hb_http_service *service)
 {
@@ -372,7 +359,6 @@ struct hb_agent *hb_agent_new(uv_loop_t *loop, const struct hb_worker_config *co
     hb_resolver_init(&agent->resolver, loop, on_resolved, agent);
     hb_process_stats_init(&agent->stats, hb_mono_now());
     hb_buf_init(&agent->body, HB_BODY_BYTES_MAX);
-    make_host_header(agent);
     snprintf(agent->socket_path, sizeof agent->socket_path, "%s%s", HB_WS_PATH_PREFIX, config->worker_id);
     agent->decoder = hb_decoder_new();
     agent->client = hb_ws_client_new(host, config->heartbeat_interval_ms, &events);

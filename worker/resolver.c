@@ -82,7 +82,7 @@ bool hb_resolver_cancel(struct hb_resolver *resolver)
 
 enum hb_err hb_address_local(const struct hb_address *towards, char ret_text[HB_ADDRESS_TEXT_SIZE])
 {
-    struct sockaddr_storage local;
+    struct sockaddr_storage local = {0};
     socklen_t size = sizeof local;
     char text[HB_ADDRESS_TEXT_SIZE];
     int fd = socket(towards->sockaddr.ss_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);

@@ -2,6 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -12,6 +13,7 @@
 #define MESSAGE_BYTES_MAX 1024     /* of what the manager says on the socket; the rest is dropped */
 #define CLOSE_REASON_BYTES_MAX 123 /* RFC 6455: a control frame holds 125, two of them the code */
 #define USER_TIMEOUT_MIN_MS 1000
+#define HOST_HEADER_SIZE 116
 
 /* What the one connection is for; NONE while there is none, or none that anybody still wants to hear of. */
 enum purpose { PURPOSE_NONE, PURPOSE_REGISTER, PURPOSE_SOCKET };
@@ -54,16 +56,26 @@ static void let_go(struct hb_ws_client *client)
     client->message_len = 0;
 }
 
+/* lws 4.1.6 cuts the Host line at 127 bytes, its end included; a name that would not fit is replaced by the address. */
+static void format_host(const struct hb_ws_client_target *target, char host[HOST_HEADER_SIZE])
+{
+    const char *name = strlen(target->name) < HOST_HEADER_SIZE - 16 ? target->name : target->address;
+    bool six = strchr(name, ':') != NULL;
+    snprintf(host, HOST_HEADER_SIZE, six ? "[%s]:%d" : "%s:%d", name, target->port);
+}
+
 static enum hb_err start(struct hb_ws_client *client, const struct hb_ws_client_target *target, const char *method,
                          const char *path, enum purpose purpose)
 {
     struct lws_client_connect_info info;
+    char host[HOST_HEADER_SIZE];
+    format_host(target, host);
     memset(&info, 0, sizeof info);
     info.context = client->context;
     info.vhost = client->vhost;
     info.address = target->address;
     info.port = target->port;
-    info.host = target->host_header;
+    info.host = host;
     info.path = path;
     info.method = method;                     /* NULL makes it a WebSocket */
     info.local_protocol_name = PROTOCOL_NAME; /* or lws 4.1.6 binds no protocol and swallows the answer's body */
@@ -299,6 +311,7 @@ void hb_ws_client_close(struct hb_ws_client *client)
 {
     if (client->wsi == NULL)
         return;
+    client->close_code = HB_CLOSE_NORMAL; /* lws does not show the answer to a close of our own */
     lws_close_reason(client->wsi, LWS_CLOSE_STATUS_NORMAL, NULL, 0);
     hb_lws_kill(client->wsi);
 }

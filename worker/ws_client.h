@@ -22,11 +22,10 @@
 #include "proto/base/buf.h"
 #include "worker/lws_host.h"
 
-/* address is numeric; host_header is what the manager is called by people, with the port. */
 struct hb_ws_client_target {
-    const char *address;
+    const char *address; /* numeric, so that lws has nothing to resolve, which would block */
     int port;
-    const char *host_header;
+    const char *name; /* what the manager is called by people: for the Host header */
 };
 
 struct hb_ws_client_events {
