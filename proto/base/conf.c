@@ -126,6 +126,7 @@ static int take_flag(struct load *load, const char *word, const char *next)
             complain_usage(load, word, len, "takes no value");
     } else if (!found.option) {
         complain_unknown(load, word, len);
+        taken += !text && next && strncmp(next, "--", 2) != 0; /* its value, most likely: one mistake, one sentence */
     } else {
         if (!text) {
             text = text_of_next(&found, next);

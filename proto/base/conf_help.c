@@ -97,7 +97,7 @@ static bool next_row(const struct hb_conf *conf, struct row *row)
 static void print_meaning(const struct row *row, FILE *out)
 {
     if (row->file) {
-        fprintf(out, "file to read %s from", row->option->name);
+        fprintf(out, "File that holds %s.", row->option->name);
         return;
     }
     fputs(row->option->help, out);
@@ -156,7 +156,7 @@ void hb_conf_print_help(const struct hb_conf *conf, FILE *out)
             0, HB_EXIT_USAGE, HB_EXIT_UNAVAILABLE, HB_EXIT_INTERNAL, HB_EXIT_CONFIG);
     if (conf->examples) {
         size_t len = strlen(conf->examples);
-        fprintf(out, "\nExamples:\n%s%s", conf->examples, len > 0 && conf->examples[len - 1] == '\n' ? "" : "\n");
+        fprintf(out, "\n%s%s", conf->examples, len > 0 && conf->examples[len - 1] == '\n' ? "" : "\n");
     }
 }
 
@@ -184,7 +184,7 @@ void hb_conf_print_markdown(const struct hb_conf *conf, FILE *out)
             fputs("– | ", out);
         }
         if (row.file)
-            fprintf(out, "file to read `%s` from", row.option->name);
+            fprintf(out, "File that holds `%s`.", row.option->name);
         else
             print_cell(row.option->help, out);
         if (!row.file && hb_conf_value_print_range(row.option, " (", out))

@@ -17,14 +17,7 @@
 #include "proto/wire/utf8.h"
 
 #define MESSAGE_BYTES_MAX HB_ROW_BYTES_MAX /* the longest thing anybody decodes */
-/* json-c has a code for it from 0.17 on; before, it says "success" and hands out nothing or only a part. */
-#if JSON_C_VERSION_NUM >= (17 << 8)
-#define OUT_OF_MEMORY json_tokener_error_memory
-#else
-#define OUT_OF_MEMORY json_tokener_success
-#endif
-
-#define SHOWN_MAX 40 /* bytes of a value that a sentence shows */
+#define SHOWN_MAX 40                       /* bytes of a value that a sentence shows */
 
 struct field {
     enum hb_json_kind kind;
@@ -105,14 +98,14 @@ static enum hb_err refuse(struct hb_decoder *decoder, enum hb_err err, const cha
 
 static enum hb_err refuse(struct hb_decoder *decoder, enum hb_err err, const char *format, ...)
 {
-    if (decoder->err == HB_OK) {
-        va_list values;
-        va_start(values, format);
-        vsnprintf(decoder->error, sizeof decoder->error, format, values);
-        va_end(values);
-        decoder->err = err;
-    }
-    return decoder->err;
+    va_list values;
+    if (decoder->err != HB_OK)
+        return decoder->err;
+    va_start(values, format);
+    vsnprintf(decoder->error, sizeof decoder->error, format, values);
+    va_end(values);
+    decoder->err = err;
+    return err;
 }
 
 void hb_decoder_refuse(struct hb_decoder *decoder, const char *sentence)
@@ -133,7 +126,10 @@ static const char *show(struct hb_text raw, char out[SHOWN_MAX + 4])
             memset(out + len, '?', step);
         len += step;
     }
-    strcpy(out + len, len < raw.len ? "..." : "");
+    if (len < raw.len)
+        memcpy(out + len, "...", sizeof "...");
+    else
+        out[len] = '\0';
     return out;
 }
 
@@ -230,6 +226,23 @@ static void locate(struct hb_decoder *decoder, struct hb_text json, size_t count
     }
 }
 
+/* What json-c's refusal of values that json_strict has passed means. */
+static enum hb_err refuse_values(struct hb_decoder *decoder)
+{
+    enum json_tokener_error fault = json_tokener_get_error(decoder->tokener);
+    switch (fault) {
+    case json_tokener_success: /* what 0.16 says when it could not allocate */
+#if JSON_C_VERSION_NUM >= (17 << 8)
+    case json_tokener_error_memory:
+#endif
+        return refuse(decoder, HB_ERR_NO_MEMORY, "out of memory");
+    case json_tokener_error_parse_number: /* 0.16 clamps it, and then it is out of range */
+        return refuse(decoder, HB_ERR_SHAPE, "a number has more than 64 bits");
+    default:
+        return refuse(decoder, HB_ERR_SYNTAX, "not JSON: %s", json_tokener_error_desc(fault));
+    }
+}
+
 /* Hands the wanted strings and numbers to json-c as one array, in the order of the names. */
 static enum hb_err parse_values(struct hb_decoder *decoder, size_t count)
 {
@@ -248,13 +261,9 @@ static enum hb_err parse_values(struct hb_decoder *decoder, size_t count)
     *to++ = ']';
     json_tokener_reset(decoder->tokener);
     decoder->values = json_tokener_parse_ex(decoder->tokener, decoder->scratch, (int)(to - decoder->scratch));
-    enum json_tokener_error fault = json_tokener_get_error(decoder->tokener);
-    if (decoder->values == NULL && fault == json_tokener_error_parse_number) /* 0.16 clamps it */
-        return refuse(decoder, HB_ERR_SHAPE, "a number has more than 64 bits");
-    if (decoder->values == NULL && fault != json_tokener_success && fault != OUT_OF_MEMORY)
-        return refuse(decoder, HB_ERR_SYNTAX, "not JSON: %s", json_tokener_error_desc(fault));
-    if (!json_object_is_type(decoder->values, json_type_array) || json_object_array_length(decoder->values) != wanted)
-        return refuse(decoder, HB_ERR_NO_MEMORY, "out of memory");
+    /* An array that lacks something: it could not grow. */
+    if (decoder->values == NULL || json_object_array_length(decoder->values) != wanted)
+        return refuse_values(decoder);
     for (size_t i = 0; i < count; i++) {
         struct field *field = &decoder->fields[i];
         if (field->kind == HB_JSON_STRING || field->kind == HB_JSON_NUMBER)

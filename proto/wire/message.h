@@ -161,14 +161,14 @@ struct hb_row {
     bool beats; /* silence means something; left out when there is no url, where it is always so */
     bool ready;
     enum hb_health health;
-    struct hb_text url;        /* absent: left out */
-    struct hb_text attributes; /* JSON object; absent: shown as {} */
-    struct hb_text metrics;    /* JSON object; absent: shown as {} */
+    struct hb_text url;             /* absent: left out */
+    struct hb_text attributes;      /* JSON object; absent: shown as {} */
+    struct hb_text metrics;         /* JSON object; absent: shown as {} */
     struct hb_text reported_status; /* a beat's own status word; absent: left out */
     int64_t requests, errors;       /* -1: left out */
-    int64_t timeout_ms;        /* shown in seconds as heartbeat_timeout */
-    int64_t interval_ms;       /* 0: left out; shown in seconds as heartbeat_interval */
-    int64_t poll_interval_ms;  /* 0: left out; shown in seconds as poll_interval_sec */
+    int64_t timeout_ms;             /* shown in seconds as heartbeat_timeout */
+    int64_t interval_ms;            /* 0: left out; shown in seconds as heartbeat_interval */
+    int64_t poll_interval_ms;       /* 0: left out; shown in seconds as poll_interval_sec */
     bool draining;
     bool maintenance;
     bool flapping;

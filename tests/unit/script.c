@@ -195,9 +195,12 @@ static const struct verb {
     enum hb_input_kind kind;
     bool (*word)(struct script *script, const char *word);
 } verbs[] = {
-    {"register", HB_INPUT_REGISTER, register_word},   {"open", HB_INPUT_SOCKET_OPENED, no_word},
-    {"beat", HB_INPUT_BEAT, beat_word},               {"close", HB_INPUT_SOCKET_CLOSED, close_word},
-    {"remove", HB_INPUT_REMOVE, no_word},             {"restore", HB_INPUT_RESTORE, restore_word},
+    {"register", HB_INPUT_REGISTER, register_word},
+    {"open", HB_INPUT_SOCKET_OPENED, no_word},
+    {"beat", HB_INPUT_BEAT, beat_word},
+    {"close", HB_INPUT_SOCKET_CLOSED, close_word},
+    {"remove", HB_INPUT_REMOVE, no_word},
+    {"restore", HB_INPUT_RESTORE, restore_word},
 };
 
 /* As they are when a message says nothing. */
@@ -205,7 +208,8 @@ static void script_clear(struct script *script)
 {
     memset(script, 0, sizeof *script);
     script->beat = (struct hb_beat){.kind = HB_BEAT_PLAIN, .requests = -1, .errors = -1};
-    script->row = (struct hb_row){.requests = -1, .errors = -1, .reason = HB_REASON_BEAT, .last_heartbeat = {WATCH_WALL_START}};
+    script->row =
+        (struct hb_row){.requests = -1, .errors = -1, .reason = HB_REASON_BEAT, .last_heartbeat = {WATCH_WALL_START}};
     script->input.registration = &script->registration;
     script->input.beat = &script->beat;
     script->input.row = &script->row;
@@ -261,7 +265,8 @@ const char *script_rules(struct hb_registry_rules *rules, const char *words)
         int64_t most = 0;
         if (take_count(word, "max", &most))
             rules->max_workers = (uint32_t)most;
-        else if (!take_ms(word, "timeout", &rules->timeout_ms) && !take_ms(word, "grace", &rules->disconnect_grace_ms) &&
+        else if (!take_ms(word, "timeout", &rules->timeout_ms) &&
+                 !take_ms(word, "grace", &rules->disconnect_grace_ms) &&
                  !take_ms(word, "restart", &rules->restart_grace_ms) && !take_ms(word, "reap", &rules->reap_after_ms))
             return "no such rule";
     }

@@ -24,7 +24,7 @@ const char *script_parse(struct script *script, const char *line);
 /* "timeout=5 reap=100" on top of what rules holds. NULL, or what is wrong. */
 const char *script_rules(struct hb_registry_rules *rules, const char *words);
 
-void *script_socket(unsigned number);          /* 0 to SCRIPT_SOCKETS - 1 */
+void *script_socket(unsigned number);               /* 0 to SCRIPT_SOCKETS - 1 */
 const char *script_socket_name(const void *socket); /* "s7" */
 
 #endif

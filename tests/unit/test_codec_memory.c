@@ -1,7 +1,7 @@
 /*
  * codec when memory runs out: each allocation of a run fails once, and then all from one on. json-c's own count too,
- * which is why this program brings its own malloc in front of glibc's. Sanitizers and other libcs bring theirs: there
- * the tests are skipped.
+ * which is why this program brings its own malloc in front of glibc's. Sanitizers, valgrind and other libcs bring
+ * theirs: there the tests are skipped.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -20,22 +20,20 @@
 #endif
 #endif
 #if defined(__GLIBC__) && !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__) && !defined(SANITIZED)
-#define OWN_MALLOC 1
-#else
-#define OWN_MALLOC 0
+#define OWN_MALLOC
 #endif
 
-static bool armed;
-static bool from_then_on; /* or only that one */
-static long countdown;    /* allocations that still succeed */
-static bool failed;
-static long alive; /* allocations not yet freed */
+static volatile bool armed;
+static volatile bool from_then_on; /* or only that one */
+static volatile long countdown;    /* allocations that still succeed */
+static volatile bool failed;
+static volatile long alive; /* allocations not yet freed; volatile, for compilers know that malloc touches no globals */
 
-#if OWN_MALLOC
+#ifdef OWN_MALLOC
 void *__libc_malloc(size_t size);
-void *__libc_calloc(size_t count, size_t size);
-void *__libc_realloc(void *old, size_t size);
-void __libc_free(void *memory);
+void *__libc_calloc(size_t nmemb, size_t size);
+void *__libc_realloc(void *ptr, size_t size);
+void __libc_free(void *ptr);
 
 static bool must_fail(void)
 {
@@ -61,24 +59,24 @@ __attribute__((visibility("default"))) void *malloc(size_t size)
     return must_fail() ? NULL : counted(__libc_malloc(size));
 }
 
-__attribute__((visibility("default"))) void *calloc(size_t count, size_t size)
+__attribute__((visibility("default"))) void *calloc(size_t nmemb, size_t size)
 {
-    return must_fail() ? NULL : counted(__libc_calloc(count, size));
+    return must_fail() ? NULL : counted(__libc_calloc(nmemb, size));
 }
 
-__attribute__((visibility("default"))) void *realloc(void *old, size_t size)
+__attribute__((visibility("default"))) void *realloc(void *ptr, size_t size)
 {
     if (must_fail())
         return NULL;
-    void *memory = __libc_realloc(old, size);
-    alive += old == NULL && memory != NULL;
+    void *memory = __libc_realloc(ptr, size);
+    alive += ptr == NULL && memory != NULL;
     return memory;
 }
 
-__attribute__((visibility("default"))) void free(void *memory)
+__attribute__((visibility("default"))) void free(void *ptr)
 {
-    alive -= memory != NULL;
-    __libc_free(memory);
+    alive -= ptr != NULL;
+    __libc_free(ptr);
 }
 #endif
 
@@ -144,10 +142,19 @@ static bool live(long which, bool all_later_too)
     return failed;
 }
 
+static bool malloc_is_ours(void)
+{
+    long before = alive;
+    void *volatile memory = malloc(1);
+    bool counted_it = alive != before;
+    free(memory);
+    return counted_it;
+}
+
 static void run_out_at_each(bool all_later_too)
 {
     long which = 0;
-    if (!OWN_MALLOC)
+    if (!malloc_is_ours())
         skip();
     while (live(which, all_later_too))
         which++;

@@ -68,7 +68,7 @@ static const struct hb_conf conf = {
     .program = "heartbeat-manager",
     .version = "0.1.0",
     .summary = "Knows which workers are alive.",
-    .examples = "  REDIS_HOST=redis heartbeat-manager\n",
+    .examples = "Examples:\n  REDIS_HOST=redis heartbeat-manager\n",
     .options = options,
     .option_count = sizeof options / sizeof options[0],
     .check = check_values,
@@ -477,6 +477,11 @@ static void test_unknown_flag(void **state)
                    "heartbeat-manager: --chek-config: is not an option, did you mean --check-config?\n"
                    "heartbeat-manager: --heal: is not an option, did you mean --help?\n" /* --health is as near */
                    "heartbeat-manager: --zzz: is not an option\n");
+
+    load("--redis-prot", "7000", "--zzz=1", "stray"); /* one mistake, one sentence */
+    assert_refused(HB_CONF_EXIT_USAGE, "heartbeat-manager: --redis-prot: is not an option, did you mean --redis-port?\n"
+                                       "heartbeat-manager: --zzz: is not an option\n"
+                                       "heartbeat-manager: stray: is not expected here, options start with --\n");
 }
 
 static void test_long_and_hostile_values_in_sentences(void **state)
@@ -693,7 +698,7 @@ static const char help[] =
     "  --redis-host TEXT            REDIS_HOST           localhost  where Redis listens\n"
     "  --redis-port, --port N       REDIS_PORT           6379       its port (1 to 65535)\n"
     "  --redis-password TEXT        REDIS_PASSWORD       -          password of the user\n"
-    "  --redis-password-file FILE   REDIS_PASSWORD_FILE  -          file to read REDIS_PASSWORD from\n"
+    "  --redis-password-file FILE   REDIS_PASSWORD_FILE  -          File that holds REDIS_PASSWORD.\n"
     "  --heartbeat-timeout SECONDS  HEARTBEAT_TIMEOUT    15         silence that means down (0.1 to 86400 s)\n"
     "  --drain-seconds SECONDS      DRAIN_SECONDS        -          time to drain\n"
     "  --error-rate N               ERROR_RATE           0.1        share that is degraded (0 to 1)\n"
@@ -740,7 +745,7 @@ static void test_help_markdown(void **state)
                                   "| `REDIS_HOST` | `localhost` | where Redis listens |\n"
                                   "| `REDIS_PORT` | `6379` | its port (1 to 65535) |\n"
                                   "| `REDIS_PASSWORD` | – | password of the user |\n"
-                                  "| `REDIS_PASSWORD_FILE` | – | file to read `REDIS_PASSWORD` from |\n"
+                                  "| `REDIS_PASSWORD_FILE` | – | File that holds `REDIS_PASSWORD`. |\n"
                                   "| `HEARTBEAT_TIMEOUT` | `15` | silence that means down (0.1 to 86400 s) |\n"
                                   "| `DRAIN_SECONDS` | – | time to drain |\n"
                                   "| `ERROR_RATE` | `0.1` | share that is degraded (0 to 1) |\n"

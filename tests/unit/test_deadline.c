@@ -1,5 +1,6 @@
 /*
- * deadline: when a worker of a given state may next change by time alone. Exact where DESIGN is: strictly age > timeout.
+ * deadline: when a worker of a given state may next change by time alone. Exact where DESIGN is: strictly age >
+ * timeout.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -37,6 +37,19 @@ static void the_grace_ends_without_a_beat(void **state)
     heard("w1", "down recovery");
 }
 
+static void the_grace_counts_from_the_restart(void **state)
+{
+    (void)state; /* however long the manager was gone: that was not the worker's silence */
+    at(0, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up heard=-14");
+    at(0, "restore w2 :8001 host=10.0.0.1 status=alive serving announced=up heard=-86400");
+    at(0, "restore w3 :8001 host=10.0.0.1 status=disconnected serving announced=up heard=-10");
+    row("w1", "heard=-14.000");
+    nothing_until(30);
+    later(30.001, "w1 alive -> not_responding (restart_grace) server:down");
+    expect("w2 alive -> not_responding (restart_grace) server:down");
+    expect("w3 disconnected -> not_responding (*) server:down");
+}
+
 static void the_grace_is_never_shorter_than_the_timeout(void **state)
 {
     (void)state;
@@ -497,6 +510,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SCENARIO(who_was_up_is_unverified_and_serves_on),
         SCENARIO(the_grace_ends_without_a_beat),
+        SCENARIO(the_grace_counts_from_the_restart),
         SCENARIO(the_grace_is_never_shorter_than_the_timeout),
         SCENARIO(back_within_the_grace_nobody_hears_of_it),
         SCENARIO(a_beat_over_http_verifies_too),

@@ -399,6 +399,19 @@ static void draining_ends_a_hold(void **state)
     expect("w1 disconnected -> alive (draining) server:down");
 }
 
+static void the_first_beat_ends_the_hold_for_good(void **state)
+{
+    (void)state;
+    comes_up(0, "w1/s1");
+    at(1, "close w1/s1");
+    expect("w1 alive -> disconnected (connection_closed)");
+    at(1.5, "beat w1 draining");
+    expect("w1 disconnected -> alive (draining) server:down");
+    at(2, "beat w1 alive"); /* within what was left of the hold */
+    expect("w1 alive (beat) server:recovery");
+    nothing_until(17);
+}
+
 /* ---- address ---- */
 
 static void a_new_address_while_up_is_up_again(void **state)
@@ -535,6 +548,7 @@ int main(void)
         SCENARIO(a_drained_worker_that_comes_back_serves_again),
         SCENARIO(the_first_beat_may_ask_for_no_traffic),
         SCENARIO(draining_ends_a_hold),
+        SCENARIO(the_first_beat_ends_the_hold_for_good),
         SCENARIO(a_new_address_while_up_is_up_again),
         SCENARIO(the_same_address_again_is_no_news),
         SCENARIO(who_named_no_host_moves_with_its_address),

@@ -448,7 +448,8 @@ static void a_registration_revives_the_removed(void **state)
     expect("w1 alive -> removed (removed) server:removed");
     at(2, "register w1 :8002 from=10.0.0.7");
     expect("w1 * -> registered (registered)");
-    row("w1", "host=10.0.0.7 port=8002 name=w1 timeout=15.000 attributes=- requests=-1 announced=none"); /* a new life */
+    row("w1",
+        "host=10.0.0.7 port=8002 name=w1 timeout=15.000 attributes=- requests=-1 announced=none"); /* a new life */
     at(3, "beat w1");
     expect("w1 registered -> alive (beat) server:up");
     nothing_until(18); /* what its first life left behind is over at 11 s */

@@ -25,6 +25,17 @@ static void at_the_timeout_it_still_lives(void **state)
     later(35.001, "w1 alive -> not_responding (heartbeat_timeout) server:down");
 }
 
+/* The entry armed by an older contact fires in the very millisecond in which the age equals the timeout. */
+static void at_the_timeout_it_still_lives_whoever_asks(void **state)
+{
+    (void)state;
+    comes_up(0, "w1/s1");
+    at(0.001, "beat w1/s1");
+    nothing_until(15.001);
+    later(15.002, "w1 alive -> not_responding (heartbeat_timeout) server:down");
+    silent_for(15.001);
+}
+
 static void registering_again_never_extends(void **state)
 {
     (void)state;
@@ -259,8 +270,7 @@ static void who_beats_in_the_nick_of_time_is_spared(void **state)
     (void)state;
     comes_up(0, "w1/s1");
     struct hb_beat beat = {.kind = HB_BEAT_PLAIN, .requests = -1, .errors = -1};
-    struct hb_input input = {
-        .kind = HB_INPUT_BEAT, .id = HB_TEXT("w1"), .socket = script_socket(1), .beat = &beat};
+    struct hb_input input = {.kind = HB_INPUT_BEAT, .id = HB_TEXT("w1"), .socket = script_socket(1), .beat = &beat};
     /* The beat was read before the timer had its turn, long after the timeout. */
     assert_int_equal(watch_step(timeline_watch(), &input, timeline_moment(40), &effects), HB_OK);
     assert_int_equal(effects.count, 0);
@@ -397,6 +407,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENARIO(at_the_timeout_it_still_lives),
+        SCENARIO(at_the_timeout_it_still_lives_whoever_asks),
         SCENARIO(registering_again_never_extends),
         SCENARIO(registering_again_does_not_revive_the_disconnected),
         SCENARIO(an_accepted_socket_is_contact),

@@ -186,10 +186,14 @@ static void let_time_pass(struct walk *walk)
 {
     static const unsigned spans_ms[] = {1, 20, 50, 200, 1000, 3000, 8000, 80000};
     unsigned kind = below(walk, 1000);
-    unsigned span = spans_ms[kind < 300 ? 0 : kind < 600 ? 1 : kind < 750 ? 2 : kind < 880 ? 3 : kind < 950 ? 4
-                             : kind < 985   ? 5
-                             : kind < 998   ? 6
-                                            : 7];
+    unsigned span = spans_ms[kind < 300   ? 0
+                             : kind < 600 ? 1
+                             : kind < 750 ? 2
+                             : kind < 880 ? 3
+                             : kind < 950 ? 4
+                             : kind < 985 ? 5
+                             : kind < 998 ? 6
+                                          : 7];
     int64_t ms = below(walk, span + 1);
     switch (below(walk, 20)) {
     case 0: /* late: everything at once */
@@ -257,8 +261,8 @@ static void do_open(struct walk *walk, unsigned id)
 
 static const char *some_beat(struct walk *walk)
 {
-    static const char *const beats[] = {"draining", "alive", "alive", "bye", "status=busy requests=3 errors=1",
-                                        "metrics={\"cpu\":0.5}"};
+    static const char *const beats[] = {
+        "draining", "alive", "alive", "bye", "status=busy requests=3 errors=1", "metrics={\"cpu\":0.5}"};
     return chance(walk, 75) ? "" : beats[below(walk, sizeof beats / sizeof *beats)];
 }
 
@@ -307,10 +311,10 @@ static void do_remove(struct walk *walk, unsigned id)
 static void do_restore(struct walk *walk, unsigned id)
 {
     static const char *const shapes[] = {
-        "status=alive serving announced=up", "status=disconnected serving announced=up",
+        "status=alive serving announced=up",     "status=disconnected serving announced=up",
         "status=connected serving announced=up", "status=alive draining announced=down",
-        "status=not_responding announced=down", "status=disconnected announced=down reason=goodbye",
-        "status=registered announced=none", "status=alive serving announced=up seed timeout=20"};
+        "status=not_responding announced=down",  "status=disconnected announced=down reason=goodbye",
+        "status=registered announced=none",      "status=alive serving announced=up seed timeout=20"};
     char text[160];
     snprintf(text, sizeof text, "restore w%u :8001 host=10.0.0.1 heard=%.3f %s", id, (double)walk->now_ms / 1000 - 1,
              shapes[below(walk, sizeof shapes / sizeof *shapes)]);
@@ -319,9 +323,9 @@ static void do_restore(struct walk *walk, unsigned id)
 
 static void do_something(struct walk *walk)
 {
-    if (chance(walk, 4))
+    if (chance(walk, 2))
         walk->favourite = below(walk, IDS);
-    unsigned id = chance(walk, 50) ? walk->favourite : below(walk, IDS);
+    unsigned id = chance(walk, 70) ? walk->favourite : below(walk, IDS);
     unsigned kind = below(walk, 1000);
     if (kind < 550)
         do_beat(walk);
