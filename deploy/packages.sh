@@ -5,10 +5,13 @@
 #   deploy/packages.sh build          compile the programs
 #   deploy/packages.sh run            run them (libwebsockets reaches libuv through a plugin package that nothing pulls in)
 #   deploy/packages.sh build run test everything that tests/run.sh calls
+#   deploy/packages.sh container      run them in containers
+#   deploy/packages.sh image          make a base image, for deploy/base-image.sh
 #   deploy/packages.sh --list build   only name the packages
 #
-# Quiet, and apt-get is not called at all when everything is there. Debian's redis-server package would start a server on
-# port 6379: it is kept from starting, now and at the next boot, unless the package was on the machine before.
+# Quiet, and apt-get is not called at all when everything is there; no package is ever removed. Debian's redis-server
+# package would start a server on port 6379, and docker.io its daemon: they are kept from starting, now and at the next
+# boot, unless the package was on the machine before.
 set -euo pipefail
 
 packages_of() {
@@ -18,6 +21,8 @@ packages_of() {
     run) echo libwebsockets-evlib-uv redis-server redis-tools curl ca-certificates ;;
     test) echo libcmocka-dev valgrind clang-format clang-tidy shellcheck \
         python3 python3-pytest python3-websocket python3-redis python3-requests ;;
+    container) echo docker.io docker-compose ;;
+    image) echo mmdebstrap ;;
     *) return 1 ;;
     esac
 }
@@ -25,7 +30,7 @@ packages_of() {
 say() { printf 'packages: %s\n' "$*" >&2; }
 
 usage() {
-    sed -n '3,8s/^#\( \|$\)//p' "$0"
+    sed -n '3,10s/^#\( \|$\)//p' "$0"
     exit "$1"
 }
 
@@ -63,11 +68,11 @@ apt() {
     "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3 "$@"
 }
 
-install() {
+install_missing() {
     local log
     log=$(mktemp)
     say "installing ${missing[*]}"
-    if ! { apt -q -y update && apt -q -y install --no-install-recommends "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
+    if ! { apt -q -y update && apt -q -y install --no-install-recommends --no-remove "${missing[@]}"; } >"$log" 2>&1 </dev/null; then
         tail -n 20 "$log" >&2
         rm -f "$log"
         say "apt-get failed; its last lines are above"
@@ -84,7 +89,7 @@ for word in "$@"; do
     -h | --help) usage 0 ;;
     *)
         if ! packages_of "$word" >/dev/null; then
-            say "there is no set '$word'; the sets are build, run and test"
+            say "there is no set '$word'; the sets are build, run, test, container and image"
             exit 64
         fi
         sets+=("$word")
@@ -119,9 +124,9 @@ fi
 case " ${missing[*]} " in
 *" redis-server "*)
     forbid_services
-    install
+    install_missing
     # The package also enables the service for the next boot.
     if [ -d /run/systemd/system ]; then "${as_root[@]}" systemctl --quiet disable redis-server >/dev/null 2>&1 || true; fi
     ;;
-*) install ;;
+*) install_missing ;;
 esac

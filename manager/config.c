@@ -147,7 +147,7 @@ static const struct hb_conf conf = {
     .program = "heartbeat-manager",
     .version = HB_VERSION,
     .summary = "Knows which workers are alive, keeps them in the Redis hash `workers`, and announces every change.",
-    .examples =
+    .examples = "Examples:\n"
                 "  heartbeat-manager\n"
                 "  REDIS_HOST=redis HEARTBEAT_TIMEOUT=10 heartbeat-manager\n"
                 "  curl localhost:8000/workers\n",

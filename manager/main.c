@@ -7,6 +7,7 @@
  * itself): write what is left to Redis → timers and signals → Redis link → sockets with 1012 → lws context → the loop
  * runs dry → lws context again → uv_loop_close() must say 0.
  */
+#include <malloc.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -20,6 +21,9 @@
 #include "proto/base/log.h"
 #include "proto/wire/health_probe.h"
 
+/* What a burst needs is allocated in larger blocks than this, and goes back to the system after it. Left to itself
+ * glibc raises the threshold with the first such block, and keeps the rest. */
+#define LARGE_BLOCK_BYTES (128 * 1024)
 #define DRAIN_MS 500 /* a graceful stop waits at most so long for Redis */
 
 struct program {
@@ -161,6 +165,7 @@ static int run(struct program *program)
     int code;
 
     signal(SIGPIPE, SIG_IGN); /* hiredis writes to closed sockets */
+    mallopt(M_MMAP_THRESHOLD, LARGE_BLOCK_BYTES);
     hb_log_open("manager", (enum hb_log_level)program->config.log_level,
                 (enum hb_log_format)program->config.log_format);
     code = tear_down(program, serve(program));

@@ -68,12 +68,12 @@ static enum hb_err refused(struct hb_ingest *ingest, struct hb_text id, enum hb_
     case HB_ERR_UNKNOWN:
         snprintf(error, size, "worker %.*s is not known: register it first", len, id.bytes);
         break;
+    case HB_ERR_CONFLICT:
+        snprintf(error, size, "worker %.*s is claimed by several processes: newcomers wait %d s", len, id.bytes,
+                 HB_CONFLICT_MS / 1000);
+        break;
     case HB_ERR_REFUSED:
-        if (hb_registry_find(hb_manager_registry(ingest->manager), id) != NULL)
-            snprintf(error, size, "worker %.*s is claimed by several processes: newcomers wait %d s", len, id.bytes,
-                     HB_CONFLICT_MS / 1000);
-        else
-            snprintf(error, size, "worker %.*s was removed less than %d s ago: its beats count again when it registers",
+        snprintf(error, size, "worker %.*s was removed less than %d s ago: its beats count again when it registers",
                  len, id.bytes, HB_REMOVED_FOR_MS / 1000);
         break;
     case HB_ERR_FULL:

@@ -13,7 +13,9 @@
 #include "proto/wire/codec.h"
 #include "proto/wire/limits.h"
 
-#define ROW_ROUND 32 /* rows change their length by a few bytes all the time: counters, reasons */
+#define ROW_ROUND 32  /* rows change their length by a few bytes all the time: counters, reasons */
+#define ROW_GROWS 64 /* and by so much from registration to the first beat: without it every row would leave a hole   \
+                       */
 
 enum slot_state {
     CLEAN,     /* Redis has these bytes */
@@ -146,7 +148,8 @@ static void clear_stale(struct hb_mirror *mirror, struct slot *slot)
 /* Room for a row of len bytes; the slot may move. */
 static enum hb_err reserve(struct slot **slot, size_t len)
 {
-    size_t cap = (len + ROW_ROUND - 1) / ROW_ROUND * ROW_ROUND;
+    size_t room = (*slot)->row_cap == 0 ? len + ROW_GROWS : len;
+    size_t cap = (room + ROW_ROUND - 1) / ROW_ROUND * ROW_ROUND;
     struct slot *grown;
 
     if (len <= (*slot)->row_cap)

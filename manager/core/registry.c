@@ -282,6 +282,15 @@ bool hb_turn_settle(struct hb_turn *turn, struct hb_worker *worker, const struct
     return true;
 }
 
+void hb_turn_settle_row(struct hb_turn *turn, struct hb_worker *worker, const struct hb_before *before,
+                        enum hb_reason reason, bool address_changed)
+{
+    if (hb_turn_settle(turn, worker, before, reason, address_changed))
+        return;
+    hb_turn_row_changed(turn, worker);
+    hb_entry_arm(turn->registry, worker);
+}
+
 void hb_turn_close_socket(struct hb_turn *turn, struct hb_worker *worker, uint16_t close_code)
 {
     struct hb_effect *effect = push_effect(turn->effects, HB_EFFECT_CLOSE_SOCKET, NULL);

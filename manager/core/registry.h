@@ -78,8 +78,8 @@ void hb_registry_free(struct hb_registry *registry); /* accepts NULL; what the s
  * hold a HB_EFFECT_ROW_CHANGED (a conflict became visible):
  *   HB_ERR_UNKNOWN    REMOVE of an id that is not there
  *   HB_ERR_STALE      a beat or close of a socket that is no longer its worker's; a RESTORE of an id already in memory
- *   HB_ERR_REFUSED    a beat or socket of an id removed a moment ago (close 4001), or, when hb_registry_find shows
- *                     id_conflict, a socket of an id that several processes claim (close 4009)
+ *   HB_ERR_REFUSED    a beat or socket of an id removed a moment ago (close 4001)
+ *   HB_ERR_CONFLICT   a socket of an id that several processes claim (close 4009)
  *   HB_ERR_FULL       max_workers reached
  *   HB_ERR_NO_MEMORY
  */

@@ -69,11 +69,8 @@ static enum hb_err register_entry(struct hb_turn *turn, struct hb_worker *worker
         worker->beats = true;
     if (!hb_worker_visible(worker))
         introduce(turn, worker);
-    if (!hb_turn_settle(turn, worker, &before, address_changed ? HB_REASON_ADDRESS_CHANGED : HB_REASON_REGISTERED,
-                        address_changed)) {
-        hb_turn_row_changed(turn, worker); /* a name, a timeout */
-        hb_entry_arm(turn->registry, worker);
-    }
+    hb_turn_settle_row(turn, worker, &before, address_changed ? HB_REASON_ADDRESS_CHANGED : HB_REASON_REGISTERED,
+                       address_changed);
     return HB_OK;
 }
 
@@ -87,7 +84,14 @@ static enum hb_err apply_register(struct hb_turn *turn, struct hb_worker *worker
         if (err != HB_OK)
             return err;
     } else if (worker->status == HB_STATUS_REMOVED) {
+        hb_mono_ms removed_at = worker->last_contact;
         hb_entry_reset(turn, worker);
+        err = register_entry(turn, worker, input);
+        if (err != HB_OK) {
+            worker->status = HB_STATUS_REMOVED;
+            worker->last_contact = removed_at;
+        }
+        return err;
     }
     err = register_entry(turn, worker, input);
     if (err != HB_OK && !hb_worker_visible(worker) && worker->socket == NULL)
@@ -109,9 +113,10 @@ static enum hb_err count_takeover(struct hb_turn *turn, struct hb_worker *worker
     if (oldest.ms != HB_MONO_NEVER.ms && hb_mono_between(oldest, turn->now) <= HB_TAKEOVER_WINDOW_MS) {
         worker->id_conflict = true;
         rare->conflict_until = hb_mono_add(turn->now, HB_CONFLICT_MS);
-        hb_turn_row_changed(turn, worker);
+        if (hb_worker_visible(worker))
+            hb_turn_row_changed(turn, worker);
         hb_entry_arm(turn->registry, worker);
-        return HB_ERR_REFUSED;
+        return HB_ERR_CONFLICT;
     }
     rare->takeovers[rare->takeover_next] = turn->now;
     rare->takeover_next = (uint8_t)((rare->takeover_next + 1) % HB_TAKEOVERS_MAX);
@@ -124,7 +129,7 @@ static enum hb_err take_over(struct hb_turn *turn, struct hb_worker *worker)
     enum hb_err err;
 
     if (worker->id_conflict)
-        return HB_ERR_REFUSED;
+        return HB_ERR_CONFLICT;
     err = count_takeover(turn, worker);
     if (err == HB_OK)
         hb_turn_close_socket(turn, worker, HB_CLOSE_REPLACED);
@@ -159,10 +164,7 @@ static enum hb_err apply_socket_opened(struct hb_turn *turn, struct hb_worker *w
     worker->draining = false;
     if (worker->status != HB_STATUS_ALIVE)
         worker->status = HB_STATUS_CONNECTED;
-    if (!hb_turn_settle(turn, worker, &before, HB_REASON_SOCKET_OPENED, false)) {
-        hb_turn_row_changed(turn, worker);
-        hb_entry_arm(turn->registry, worker); /* it may have started to beat just now */
-    }
+    hb_turn_settle_row(turn, worker, &before, HB_REASON_SOCKET_OPENED, false);
     return HB_OK;
 }
 
@@ -220,11 +222,12 @@ static void say_goodbye(struct hb_turn *turn, struct hb_worker *worker)
     if (worker->socket != NULL)
         hb_turn_close_socket(turn, worker, HB_CLOSE_NORMAL);
     worker->said_goodbye = true;
+    worker->beats = true;
     worker->hold_until = HB_MONO_NEVER;
     worker->unverified = false;
     if (worker->status != HB_STATUS_NOT_RESPONDING)
         worker->status = HB_STATUS_DISCONNECTED;
-    hb_turn_settle(turn, worker, &before, HB_REASON_GOODBYE, false);
+    hb_turn_settle_row(turn, worker, &before, HB_REASON_GOODBYE, false);
 }
 
 /* A beat from an id that nobody registered: it is registered from what the beat says. */
@@ -247,6 +250,7 @@ static enum hb_err beat_entry(struct hb_turn *turn, struct hb_worker *worker, co
     const struct hb_beat *beat = input->beat;
     struct hb_before before = hb_turn_before(turn, worker);
     bool was_unverified = worker->unverified;
+    enum hb_reason reason;
     enum hb_err err;
 
     if (!hb_worker_visible(worker)) {
@@ -267,12 +271,11 @@ static enum hb_err beat_entry(struct hb_turn *turn, struct hb_worker *worker, co
     else if (beat->kind == HB_BEAT_DRAINING)
         worker->draining = true;
     turn->effects->worker = worker;
-    if (!hb_turn_settle(turn, worker, &before,
-                        worker->draining && !before.draining ? HB_REASON_DRAINING : HB_REASON_BEAT, false) &&
-        was_unverified) {
-        hb_turn_row_changed(turn, worker); /* listeners heard nothing, so there is nothing to tell but the row */
-        hb_entry_arm(turn->registry, worker);
-    }
+    reason = worker->draining && !before.draining ? HB_REASON_DRAINING : HB_REASON_BEAT;
+    if (was_unverified)
+        hb_turn_settle_row(turn, worker, &before, reason, false);
+    else
+        hb_turn_settle(turn, worker, &before, reason, false); /* the usual beat: nothing to tell, nothing to arm */
     return HB_OK;
 }
 

@@ -51,6 +51,9 @@ struct hb_before hb_turn_before(const struct hb_turn *turn, const struct hb_work
  */
 bool hb_turn_settle(struct hb_turn *turn, struct hb_worker *worker, const struct hb_before *before,
                     enum hb_reason reason, bool address_changed);
+/* The same where the row shows something new in any case, or a deadline may have come nearer. */
+void hb_turn_settle_row(struct hb_turn *turn, struct hb_worker *worker, const struct hb_before *before,
+                        enum hb_reason reason, bool address_changed);
 void hb_turn_close_socket(struct hb_turn *turn, struct hb_worker *worker, uint16_t close_code);
 void hb_turn_row_changed(struct hb_turn *turn, struct hb_worker *worker);
 /* DELETE and reaping: closes its socket with 4001, tells, and keeps the entry to refuse its beats for a while. */

@@ -10,7 +10,7 @@
 /* Clocks of two lives meet here: what the wall says of the silence, but never a time to come. */
 static hb_mono_ms contact_of_row(const struct hb_turn *turn, const struct hb_row *row)
 {
-    int64_t silence_ms = turn->wall.ms - row->last_heartbeat.ms;
+    int64_t silence_ms = row->last_heartbeat.ms != 0 ? turn->wall.ms - row->last_heartbeat.ms : 0;
 
     return (hb_mono_ms){turn->now.ms - (silence_ms > 0 ? silence_ms : 0)};
 }
@@ -73,10 +73,7 @@ static enum hb_err restore_entry(struct hb_turn *turn, struct hb_worker *worker,
     restore_facts(turn, worker, input);
     hb_entry_show(turn->registry, worker);
     before = hb_turn_before(turn, worker);
-    if (!hb_turn_settle(turn, worker, &before, (enum hb_reason)worker->reason, false)) {
-        hb_turn_row_changed(turn, worker);
-        hb_entry_arm(turn->registry, worker);
-    }
+    hb_turn_settle_row(turn, worker, &before, (enum hb_reason)worker->reason, false);
     return HB_OK;
 }
 

@@ -2,7 +2,11 @@
 
 #include <signal.h>
 #include <stdlib.h>
+#include <time.h>
 #include <uv.h>
+
+#define MS_NS 1000000u
+#define RATE_WINDOW_NS (100u * MS_NS)
 
 struct hb_loop {
     uv_loop_t uv;
@@ -14,6 +18,11 @@ struct hb_loop {
     void (*stop)(void *self, bool again);
     void *stop_self;
     bool stopping;
+
+    bool gathering;           /* beats came fast in the last window */
+    uint64_t last_look_ns;    /* when sockets were looked at last */
+    uint64_t window_start_ns; /* of the measurement of their rate */
+    uint64_t window_beats;
 };
 
 static void on_deadline(uv_timer_t *timer)
@@ -30,10 +39,38 @@ static void on_deadline(uv_timer_t *timer)
     hb_manager_expire(loop->manager, now, HB_LOOP_EXPIRE_MOST);
 }
 
-/* Runs right before the loop waits, when everything that could move a deadline has happened. */
-static void on_turn_end(uv_prepare_t *prepare)
+static void measure_rate(struct hb_loop *loop, uint64_t now_ns)
 {
-    struct hb_loop *loop = prepare->data;
+    uint64_t beats = hb_manager_counters(loop->manager)->beats;
+    uint64_t elapsed_ns = now_ns - loop->window_start_ns;
+
+    if (elapsed_ns < RATE_WINDOW_NS)
+        return;
+    loop->gathering = (beats - loop->window_beats) * 1000 * MS_NS >= HB_LOOP_GATHER_RATE * elapsed_ns;
+    loop->window_start_ns = now_ns;
+    loop->window_beats = beats;
+}
+
+/* Lets beats pile up for a moment, but never beyond a timer's time. */
+static void gather(struct hb_loop *loop)
+{
+    uint64_t now_ns = uv_hrtime();
+    uint64_t nap_ns = loop->last_look_ns + HB_LOOP_GATHER_MS * MS_NS - now_ns;
+    int timer_ms = uv_backend_timeout(&loop->uv);
+
+    measure_rate(loop, now_ns);
+    loop->last_look_ns = now_ns;
+    if (!loop->gathering || nap_ns > HB_LOOP_GATHER_MS * MS_NS) /* the latter also when it is due already */
+        return;
+    if (timer_ms >= 0 && nap_ns > (uint64_t)timer_ms * MS_NS)
+        nap_ns = (uint64_t)timer_ms * MS_NS;
+    nanosleep(&(struct timespec){.tv_nsec = (long)nap_ns}, NULL); /* a signal ends it early, which is welcome */
+    uv_update_time(&loop->uv);
+    loop->last_look_ns = uv_hrtime();
+}
+
+static void arm_deadline(struct hb_loop *loop)
+{
     hb_mono_ms now = hb_mono_now();
     hb_mono_ms next = hb_mono_earlier(hb_manager_next_deadline(loop->manager), hb_mono_add(now, HB_LOOP_NAP_MS));
 
@@ -42,6 +79,15 @@ static void on_turn_end(uv_prepare_t *prepare)
     loop->armed_for = next.ms > now.ms ? next : now;
     uv_update_time(&loop->uv);
     uv_timer_start(&loop->deadline, on_deadline, (uint64_t)hb_mono_between(now, loop->armed_for), 0);
+}
+
+/* Runs right before the loop waits, when everything that could move a deadline has happened. */
+static void on_turn_end(uv_prepare_t *prepare)
+{
+    struct hb_loop *loop = prepare->data;
+
+    arm_deadline(loop);
+    gather(loop);
 }
 
 static void on_signal(uv_signal_t *handle, int number)

@@ -5,6 +5,10 @@
  * notices its own absence: a timer that fires more than HB_LOOP_LATE_MS late means that this process was stopped or
  * blocked, and that what it knows about everyone else is stale. Then it suspects itself first. Every deadline moves by
  * the gap, and since libuv 1.44 runs timers before it polls sockets, all sockets are read before the next expiry.
+ *
+ * While beats come faster than HB_LOOP_GATHER_RATE the loop looks at its sockets at most once per HB_LOOP_GATHER_MS.
+ * Waking up costs as much as a beat does; gathered, many beats share one. It costs everyone else up to that much
+ * latency, and only under such load. (Interrupt coalescing in network cards is the same trade.)
  */
 #ifndef HB_IO_LOOP_H
 #define HB_IO_LOOP_H
@@ -13,7 +17,9 @@
 
 #define HB_LOOP_NAP_MS 1000
 #define HB_LOOP_LATE_MS 250
-#define HB_LOOP_EXPIRE_MOST 512 /* expiries in one turn; the rest waits for the sockets to be read */
+#define HB_LOOP_GATHER_MS 2
+#define HB_LOOP_GATHER_RATE 1000 /* beats per second */
+#define HB_LOOP_EXPIRE_MOST 512  /* expiries in one turn; the rest waits for the sockets to be read */
 
 struct uv_loop_s;
 struct hb_loop;

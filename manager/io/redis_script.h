@@ -11,9 +11,9 @@
  * Nothing is done when a later life of this manager has written (FENCED), when a later batch has been here (STALE: this
  * one was held up on a connection that was given up), or when meta is not what we left there (BEHIND: emptied, or an
  * older copy). Else: rows of removed workers away, rows, stream entries, PUBLISH, meta; events up to the stored seq are
- * skipped, which makes sending them twice harmless. The first write of a script is the one that Redis refuses when it is
- * read-only, out of memory or cannot save, so a batch is done whole or not at all; what can still fail after it (a key
- * of a wrong type, a channel that the user may not use) fails before anything was announced.
+ * skipped, which makes sending them twice harmless. The first write of a script is the one that Redis refuses when it
+ * is read-only, out of memory or cannot save, so a batch is done whole or not at all; what can still fail after it (a
+ * key of a wrong type, a channel that the user may not use) fails before anything was announced.
  */
 #ifndef HB_IO_REDIS_SCRIPT_H
 #define HB_IO_REDIS_SCRIPT_H
@@ -40,7 +40,7 @@ struct hb_script_head {
 enum hb_script_answer {
     HB_SCRIPT_DONE,
     HB_SCRIPT_BEHIND,
-    HB_SCRIPT_FENCED, /* also STALE: of a batch whose answer is awaited it means another one with our epoch */
+    HB_SCRIPT_FENCED,   /* also STALE: of a batch whose answer is awaited it means another one with our epoch */
     HB_SCRIPT_UNLOADED, /* Redis does not have the script: it was restarted or told to forget */
     HB_SCRIPT_REFUSED,  /* any other error */
 };

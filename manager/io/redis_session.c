@@ -19,15 +19,14 @@
 #include "manager/io/redis_batch.h"
 #include "manager/io/redis_load.h"
 #include "manager/io/redis_script.h"
+#include "manager/io/redis_trouble.h"
 #include "proto/base/log.h"
 #include "proto/wire/limits.h"
 #include "proto/wire/names.h"
 
 #define FENCED_RETRY_MS 5000
-#define FENCED_LOG_MS 10000
 #define CHECK_MS 1000 /* an idle store looks so often whether meta is still there */
 #define SHA_LEN 40
-#define REFUSAL_SIZE 256
 #define FIELD_SIZE (HB_HOST_MAX + 16)
 
 enum phase { DOWN, SCRIPT, META, READ, FLOW, PAUSED, CLOSED };
@@ -42,8 +41,8 @@ struct hb_redis_session {
     struct hb_redis_batch *batch;
     struct hb_redis_store_counters counters;
     enum phase phase;
-    enum phase resume;           /* what PAUSED returns to */
-    enum hb_redis_state trouble; /* REFUSING or FENCED until a batch succeeds; else IN_STEP */
+    enum phase resume;               /* what PAUSED returns to */
+    struct hb_redis_trouble trouble; /* until a batch succeeds */
     bool loaded;
     bool in_flight;       /* of FLOW */
     bool begin;           /* the next batch makes meta ours */
@@ -53,9 +52,8 @@ struct hb_redis_session {
     uint64_t acked_batch; /* the last known to have written anything */
     uint64_t sent_batches;
     uint64_t reconciled_seq; /* the hash was compared with memory when this was the registry's seq */
-    hb_mono_ms last_batch, last_fenced_log;
+    hb_mono_ms last_batch;
     char sha[SHA_LEN + 1];
-    char refusal[REFUSAL_SIZE]; /* logged last; empty when all is well */
 };
 
 static void flow(struct hb_redis_session *session);
@@ -69,8 +67,7 @@ static enum hb_err command(struct hb_redis_session *session, int argc, const str
 
 /* ---- trouble ---- */
 
-static void pause_until(struct hb_redis_session *session, enum phase resume, enum hb_redis_state trouble,
-                        int64_t delay_ms);
+static void pause_until(struct hb_redis_session *session, enum phase resume, int64_t delay_ms);
 
 static const char *error_of(const struct redisReply *reply, const char *otherwise)
 {
@@ -79,31 +76,14 @@ static const char *error_of(const struct redisReply *reply, const char *otherwis
 
 static void refused(struct hb_redis_session *session, const char *error, enum phase resume)
 {
-    if (strncmp(session->refusal, error, REFUSAL_SIZE - 1) != 0) {
-        snprintf(session->refusal, sizeof session->refusal, "%s", error);
-        hb_log(HB_LOG_ERROR, "redis_refused", HB_LS("cause", error));
-    }
-    pause_until(session, resume, HB_REDIS_REFUSING, HB_REDIS_RETRY_MS);
+    hb_redis_trouble_refused(&session->trouble, error);
+    pause_until(session, resume, HB_REDIS_RETRY_MS);
 }
 
 static void fenced(struct hb_redis_session *session, enum phase resume)
 {
-    hb_mono_ms now = hb_mono_now();
-
-    if (session->last_fenced_log.ms == 0 || hb_mono_between(session->last_fenced_log, now) >= FENCED_LOG_MS) {
-        session->last_fenced_log = now;
-        hb_log(HB_LOG_ERROR, "redis_fenced", HB_LT("manager", hb_manager_id(session->manager)),
-               HB_LS("cause", "another manager with the same MANAGER_ID has started later; each needs its own"));
-    }
-    pause_until(session, resume, HB_REDIS_FENCED, FENCED_RETRY_MS);
-}
-
-static void went_well(struct hb_redis_session *session)
-{
-    if (session->trouble != HB_REDIS_IN_STEP || session->refusal[0] != '\0')
-        hb_log(HB_LOG_INFO, "redis_recovered", HB_LI("waiting", hb_outbox_count(hb_manager_outbox(session->manager))));
-    session->trouble = HB_REDIS_IN_STEP;
-    session->refusal[0] = '\0';
+    hb_redis_trouble_fenced(&session->trouble, hb_manager_id(session->manager));
+    pause_until(session, resume, FENCED_RETRY_MS);
 }
 
 /* ---- writing everything again ---- */
@@ -162,7 +142,7 @@ static void batch_done(struct hb_redis_session *session, uint64_t stored_seq)
     session->begin = false;
     session->last_batch = hb_mono_now();
     hb_redis_batch_acked(session->batch, stored_seq);
-    went_well(session);
+    hb_redis_trouble_over(&session->trouble, hb_outbox_count(hb_manager_outbox(session->manager)));
     session->events.stored(session->events.self);
     flow(session);
 }
@@ -243,7 +223,7 @@ static void flow(struct hb_redis_session *session)
 {
     if (session->phase != FLOW || session->in_flight)
         return;
-    if (events_were_lost(session) && session->trouble != HB_REDIS_IN_STEP)
+    if (events_were_lost(session) && session->trouble.state != HB_REDIS_IN_STEP)
         send_probe(session);
     else if (events_were_lost(session))
         rewrite(session, "events were lost");
@@ -371,12 +351,10 @@ static void on_retry(uv_timer_t *timer)
     enter(session, session->resume);
 }
 
-static void pause_until(struct hb_redis_session *session, enum phase resume, enum hb_redis_state trouble,
-                        int64_t delay_ms)
+static void pause_until(struct hb_redis_session *session, enum phase resume, int64_t delay_ms)
 {
     session->phase = PAUSED;
     session->resume = resume;
-    session->trouble = trouble;
     uv_timer_start(&session->retry, on_retry, (uint64_t)delay_ms, 0);
     session->events.troubled(session->events.self);
 }
@@ -392,7 +370,7 @@ static void on_down(void *self, const char *cause)
 
     (void)cause; /* the link has logged it */
     session->phase = DOWN;
-    session->trouble = HB_REDIS_IN_STEP;
+    hb_redis_trouble_forget(&session->trouble);
     uv_timer_stop(&session->retry);
     session->events.troubled(session->events.self);
 }
@@ -420,8 +398,8 @@ enum hb_redis_state hb_redis_session_state(const struct hb_redis_session *sessio
 {
     if (session->phase == DOWN || session->phase == CLOSED)
         return HB_REDIS_AWAY;
-    if (session->trouble != HB_REDIS_IN_STEP)
-        return session->trouble;
+    if (session->trouble.state != HB_REDIS_IN_STEP)
+        return session->trouble.state;
     return session->phase == FLOW && !session->begin ? HB_REDIS_IN_STEP : HB_REDIS_LOADING;
 }
 
@@ -447,7 +425,7 @@ struct hb_redis_session *hb_redis_session_new(struct uv_loop_s *loop, const stru
     session->manager = manager;
     session->registry = hb_manager_registry(manager);
     session->events = events;
-    session->trouble = HB_REDIS_IN_STEP;
+    hb_redis_trouble_init(&session->trouble);
     session->batch = hb_redis_batch_new(manager);
     session->link = hb_redis_link_new(loop, config, (struct hb_redis_link_events){session, on_up, on_down});
     if (session->link != NULL)

@@ -141,16 +141,16 @@ static void unlink_session(struct hb_ws_endpoint *endpoint, struct hb_ws_session
     endpoint->count--;
 }
 
-static uint16_t refusal_code(const struct hb_ws_endpoint *endpoint, const struct hb_ws_session *session,
-                             enum hb_err err)
+static uint16_t refusal_code(enum hb_err err)
 {
-    const struct hb_worker *worker;
-
-    if (err != HB_ERR_REFUSED)
-        return 1013; /* try again later: full, out of memory */
-    worker = hb_registry_find(hb_manager_registry(hb_ingest_manager(endpoint->ingest)),
-                              (struct hb_text){session->id, session->id_len});
-    return worker != NULL ? HB_CLOSE_CONFLICT : HB_CLOSE_REMOVED;
+    switch (err) {
+    case HB_ERR_CONFLICT:
+        return HB_CLOSE_CONFLICT;
+    case HB_ERR_REFUSED:
+        return HB_CLOSE_REMOVED;
+    default:
+        return HB_CLOSE_TRY_LATER; /* full, out of memory */
+    }
 }
 
 int hb_ws_established(struct hb_ws_endpoint *endpoint, struct hb_ws_session *session, struct lws *wsi,
@@ -172,7 +172,7 @@ int hb_ws_established(struct hb_ws_endpoint *endpoint, struct hb_ws_session *ses
     if (err != HB_OK) {
         hb_log(HB_LOG_WARN, "socket_refused", HB_LS("worker", session->id),
                HB_LS("cause", hb_ingest_error(endpoint->ingest)));
-        return end_with(endpoint, session, refusal_code(endpoint, session, err), NULL);
+        return end_with(endpoint, session, refusal_code(err), NULL);
     }
     session->forgotten = false;
     return end_callback(endpoint, session, NULL);
@@ -271,7 +271,7 @@ int hb_ws_received(struct hb_ws_endpoint *endpoint, struct hb_ws_session *sessio
     if (whole && session->partial == NULL)
         return beat(endpoint, session, piece); /* the usual case: nothing is copied */
     if (!keep_piece(session, piece))
-        return end_with(endpoint, session, 1013, "out of memory");
+        return end_with(endpoint, session, HB_CLOSE_TRY_LATER, "out of memory");
     if (!whole)
         return end_callback(endpoint, session, NULL);
     result = beat(endpoint, session, (struct hb_text){session->partial, session->partial_len});

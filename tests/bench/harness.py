@@ -5,6 +5,7 @@ With two or more CPUs the measured server has the first for itself, and the load
 scheduler happens to put them would otherwise move the result by a third.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -14,6 +15,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -74,11 +76,11 @@ class Process:
     def wait_until(self, condition, what, seconds=20):
         end = time.monotonic() + seconds
         while not condition():
-            if self.child.poll() is not None:
-                raise Broken(f"exited with {self.child.returncode} before {what}: {self.tail()}")
             if time.monotonic() > end:
                 raise Broken(f"not {what} within {seconds} s: {self.tail()}")
-            time.sleep(0.01)
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.child.wait(0.01)
+                raise Broken(f"exited with {self.child.returncode} before {what}: {self.tail()}")
 
     def stop(self, seconds=30):
         """SIGTERM, and SIGKILL when that is not enough. Returns the exit code."""

@@ -44,6 +44,9 @@ static bool on_readable(struct registrar *registrar, int fd)
         registrar->answered++;
         return registrar->next >= registrar->count || send_next(registrar, fd);
     default:
+        if (registrar->refusal[0] == '\0') {
+            snprintf(registrar->refusal, registrar->refusal_size, "connection closed in answer to POST /register");
+        }
         return false;
     }
 }

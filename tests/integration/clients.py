@@ -8,6 +8,9 @@ from websocket import ABNF
 
 from waiting import LIMIT_S
 
+# RFC 6455's registry has 1012 (service restart) since long; this client's list does not.
+websocket._abnf.VALID_CLOSE_STATUS = (*websocket._abnf.VALID_CLOSE_STATUS, 1012)
+
 ABNORMAL = 1006  # no close frame came: the code that stands for it
 
 
@@ -78,6 +81,13 @@ class RawHttp:
             return True
         except ConnectionError:
             return False
+
+    def half_close(self):
+        """Nothing more will be sent."""
+        try:
+            self.sock.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass  # the manager was faster
 
     def _more(self):
         try:

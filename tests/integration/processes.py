@@ -57,6 +57,7 @@ class Process:
         self.env = {"PATH": os.environ["PATH"], "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1", **env}
         self.log_path = os.path.join(directory, f"{name}.log")
         self.popen = None
+        self.frozen = False
 
     def start(self):
         def in_child():
@@ -68,6 +69,7 @@ class Process:
         with open(self.log_path, "ab") as log:
             self.popen = subprocess.Popen(self.argv, env=self.env, stdin=subprocess.DEVNULL, stdout=log,
                                           stderr=subprocess.STDOUT, preexec_fn=in_child)
+        self.frozen = False
         return self
 
     @property
@@ -81,10 +83,14 @@ class Process:
         self.popen.send_signal(number)
 
     def freeze(self):
+        self.frozen = True
         self.signal(signal.SIGSTOP)
 
     def thaw(self):
-        self.signal(signal.SIGCONT)
+        # Only when frozen: a SIGCONT that comes while the leak checker of a dying process stops its threads hangs it.
+        if self.frozen:
+            self.frozen = False
+            self.signal(signal.SIGCONT)
 
     def kill(self):
         """As a crash would: no goodbye of any kind, except that the kernel closes its sockets."""
@@ -130,7 +136,7 @@ class RedisServer(Process):
         self.port = port or free_port()
         super().__init__("redis", ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", directory,
                                    "--save", "", "--appendonly", "no"], {}, directory)
-        self.client = redis.Redis(port=self.port, decode_responses=True, socket_timeout=5)
+        self.client = redis.Redis(host="127.0.0.1", port=self.port, decode_responses=True, socket_timeout=5)
 
     def start(self):
         super().start()

@@ -5,6 +5,7 @@
 #define HB_TESTS_INTEGRATION_REAL_REDIS_H
 
 #include <hiredis/hiredis.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -13,6 +14,7 @@ struct real_redis {
     uint16_t port;
     redisContext *client;   /* what the test asks and changes through */
     redisContext *listener; /* subscribed to server:*; NULL until real_redis_listen */
+    bool ping_sent;         /* on the listener; its pong comes after the messages before it */
 };
 
 /* Each fails the test when it cannot do what it says. */
@@ -25,7 +27,7 @@ void real_redis_thaw(struct real_redis *redis);
 const redisReply *real_redis_ask(struct real_redis *redis, const char *format, ...);
 
 void real_redis_listen(struct real_redis *redis);
-/* The next message that has come in: channel and event in element[2] and [3]. NULL when there is none; free it. */
+/* The next message: channel and event in element[2] and [3]; free it. NULL when all that was published was heard. */
 redisReply *real_redis_heard(struct real_redis *redis);
 
 #endif

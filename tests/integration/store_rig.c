@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "proto/base/log.h"
+#include "proto/wire/codec.h"
 
 #define PATIENCE_MS 30000
 #define TICK_MS 5
@@ -65,12 +66,18 @@ void rig_start_manager(struct rig *rig)
     hb_redis_store_start(rig->store);
 }
 
+void rig_close_store(struct rig *rig)
+{
+    if (rig->store != NULL)
+        hb_redis_store_close(rig->store);
+    rig->store = NULL;
+}
+
 void rig_stop_manager(struct rig *rig)
 {
-    if (rig->store == NULL)
+    if (rig->manager == NULL)
         return;
-    hb_redis_store_close(rig->store);
-    rig->store = NULL;
+    rig_close_store(rig);
     rig_turns(rig, 3);
     hb_manager_free(rig->manager);
     rig->manager = NULL;
@@ -83,7 +90,7 @@ void rig_wait(struct rig *rig, rig_condition condition, const char *name, const 
     while (!condition(rig)) {
         if (hb_mono_between(begun, hb_mono_now()) > PATIENCE_MS) {
             print_error("%s was never so (store: %s)\n", name,
-                        hb_redis_store_state_text(hb_redis_store_state(rig->store)));
+                        rig->store == NULL ? "closed" : hb_redis_store_state_text(hb_redis_store_state(rig->store)));
             _fail(file, line);
         }
         uv_run(&rig->loop, UV_RUN_ONCE);
@@ -164,6 +171,77 @@ void rig_remove(struct rig *rig, const char *id)
 const struct hb_worker *rig_worker(struct rig *rig, const char *id)
 {
     return hb_registry_find(hb_manager_registry(rig->manager), hb_text_of(id));
+}
+
+/* ---- scenes and figures ---- */
+
+void rig_add_row(struct rig *rig, const char *id, const char *manager, enum hb_status status)
+{
+    const struct hb_row row = {
+        .id = hb_text_of(id),
+        .name = HB_TEXT("from before"),
+        .host = HB_TEXT("10.0.0.1"),
+        .port = 8001,
+        .status = status,
+        .last_heartbeat = {1795203000000},
+        .since = {1795203000000},
+        .reason = HB_REASON_BEAT,
+        .serving = status == HB_STATUS_ALIVE,
+        .announced = status == HB_STATUS_ALIVE ? HB_ANNOUNCED_UP : HB_ANNOUNCED_DOWN,
+        .timeout_ms = 15000,
+        .requests = -1,
+        .errors = -1,
+        .manager = hb_text_of(manager),
+        .epoch = 1,
+        .seq = 1,
+    };
+    struct hb_buf json;
+
+    hb_buf_init(&json, 4096);
+    hb_encode_row(&json, &row);
+    real_redis_ask(&rig->redis, "HSET workers %s %b", id, json.bytes, json.len);
+    hb_buf_free(&json);
+}
+
+/* A manager in step with some workers that serve. */
+void rig_start_with_workers(struct rig *rig, int count)
+{
+    char id[16];
+
+    rig_start_manager(rig);
+    for (int i = 0; i < count; i++) {
+        snprintf(id, sizeof id, "w%04d", i);
+        rig_register(rig, id);
+        rig_beat(rig, id, HB_BEAT_ALIVE);
+    }
+    rig_until(rig, rig_in_step);
+}
+
+uint64_t rig_meta(struct rig *rig, const char *field)
+{
+    const redisReply *reply = real_redis_ask(&rig->redis, "HGET workers:meta %s", field);
+
+    return reply->type == REDIS_REPLY_STRING ? strtoull(reply->str, NULL, 10) : 0;
+}
+
+uint64_t rig_stored_seq(struct rig *rig)
+{
+    return rig_meta(rig, RIG_MANAGER ":seq");
+}
+
+uint64_t rig_seq(struct rig *rig)
+{
+    return hb_registry_seq(hb_manager_registry(rig->manager));
+}
+
+const struct hb_redis_store_counters *rig_counters(struct rig *rig)
+{
+    return hb_redis_store_counters(rig->store);
+}
+
+void rig_flip(struct rig *rig, int i)
+{
+    rig_beat(rig, "w0001", i % 2 == 0 ? HB_BEAT_DRAINING : HB_BEAT_ALIVE);
 }
 
 /* ---- what Redis holds ---- */

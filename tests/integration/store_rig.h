@@ -28,6 +28,7 @@ int rig_set_up(void **state);
 int rig_tear_down(void **state);
 
 void rig_start_manager(struct rig *rig);
+void rig_close_store(struct rig *rig); /* also from within a callback */
 void rig_stop_manager(struct rig *rig);
 
 typedef bool (*rig_condition)(struct rig *rig);
@@ -45,6 +46,19 @@ void rig_register(struct rig *rig, const char *id); /* with a port, so that it s
 void rig_beat(struct rig *rig, const char *id, enum hb_beat_kind kind);
 void rig_remove(struct rig *rig, const char *id);
 const struct hb_worker *rig_worker(struct rig *rig, const char *id); /* NULL when memory has none */
+
+void rig_flip(struct rig *rig,
+              int i); /* worker w0001 starts to drain when i is even, and serves again when it is odd */
+
+/* A row in the hash as an earlier life of some manager left it, seq 1 of epoch 1. */
+void rig_add_row(struct rig *rig, const char *id, const char *manager, enum hb_status status);
+/* A manager in step with workers w0000, w0001, ... that serve: two transitions each. */
+void rig_start_with_workers(struct rig *rig, int count);
+
+uint64_t rig_seq(struct rig *rig);        /* of memory */
+uint64_t rig_stored_seq(struct rig *rig); /* of Redis */
+uint64_t rig_meta(struct rig *rig, const char *field);
+const struct hb_redis_store_counters *rig_counters(struct rig *rig);
 
 /* The hash holds exactly the rows' bytes, and of nobody else but `strangers` fields. */
 void rig_assert_mirrored(struct rig *rig, size_t strangers);

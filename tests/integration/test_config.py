@@ -70,7 +70,7 @@ def test_a_wrong_value_is_named_with_its_rule(program, name, value):
     as_variable = run(program, **{name: value})
     assert as_variable.returncode == 78
     sentence, = [line for line in as_variable.stderr.splitlines() if name in line]
-    assert value in sentence and "must" in sentence
+    assert value[:32] in sentence and "must" in sentence
 
     flag = "--" + name.lower().replace("_", "-")
     as_flag = run(program, f"{flag}={value}")

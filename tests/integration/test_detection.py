@@ -4,6 +4,7 @@ import datetime
 
 import pytest
 
+from clients import Peer
 from waiting import stopwatch, wait_for
 
 TIMEOUT_S = 2
@@ -124,6 +125,23 @@ def test_a_stalled_manager_suspects_itself(scene, manager, worker):
     wait_for("it notices its own absence", lambda: manager.events("manager_stall"))
     manager.wait_row("w1", status="alive", serving=True)
     assert len(manager.events("worker_status", worker="w1")) == flips
+
+
+def test_a_stall_moves_every_deadline(manager):
+    # This one does not beat at all: what the manager slept through must not be counted against it.
+    peer = Peer(manager, "w1")
+    peer.beat()
+    manager.wait_row("w1", status="alive")
+    manager.freeze()
+    frozen_s = stopwatch()
+    wait_for("the manager was frozen for longer than the timeout", lambda: frozen_s() > TIMEOUT_S + 1)
+    manager.thaw()
+    row = manager.wait_row("w1", status="not_responding")
+    stall, = manager.events("manager_stall")
+    print(f"silent for {silence_s(row):.3f} s, of which the manager slept through {stall['gap']} s")
+    assert float(stall["gap"]) > 1, "its timer comes at least once a second, the rest of the three was absence"
+    assert silence_s(row) > TIMEOUT_S + float(stall["gap"]) - ROUNDING_S
+    peer.vanish()
 
 
 def test_a_worker_may_bring_its_own_timeout(manager):

@@ -58,24 +58,6 @@ def test_a_killed_worker_flips_and_the_others_stay(manager, workers, redis_serve
         "w1": "alive", "w3": "alive", "w4": "alive"}
 
 
-def test_filters_and_pages(manager, workers):
-    workers["w3"].kill()
-    manager.wait_row("w3", status="disconnected")
-    assert sorted(manager.get("/workers?status=disconnected").json()) == ["w3"]
-    assert sorted(manager.get("/workers?limit=2").json()) == ["w1", "w2"]
-    assert sorted(manager.get("/workers?limit=2&after=w2").json()) == ["w3", "w4"]
-    assert sorted(manager.get("/workers?q=w4").json()) == ["w4"]
-
-
-def test_unchanged_is_304(manager, workers):
-    def unchanged():
-        etag = manager.get("/workers").headers["ETag"]
-        again = manager.get("/workers", headers={"If-None-Match": etag})
-        return again.status_code == 304 and not again.content
-
-    wait_for("the same ETag gives 304 without a body", unchanged)
-
-
 def test_the_worker_is_a_small_http_service(manager, workers):
     worker = workers["w1"]
     assert worker.get("/").json()["status"] == "running"

@@ -123,9 +123,9 @@ def test_bad_beats(manager, body, status):
 
 # (method, path, status)
 NOT_THERE = [
-    ("GET", "/nope", 404), ("GET", "/register/", 404), ("GET", "/workers/", 404), ("GET", "/workers/none", 404),
+    ("GET", "/nope", 404), ("GET", "/register/", 404), ("GET", "/workers/none", 404),
     ("GET", "/workers/w1/nope", 404), ("DELETE", "/workers/none", 404), ("GET", "/workers/w1/heartbeat/x", 404),
-    ("POST", "/nope", 404), ("GET", "//", 404), ("GET", "/workers%2fw1", 404), ("GET", "/../etc/passwd", 404),
+    ("POST", "/nope", 404), ("GET", "/workersx", 404), ("GET", "/../etc/passwd", 404), ("GET", "/WORKERS", 404),
     ("POST", "/workers", 405), ("DELETE", "/workers", 405), ("GET", "/register", 405), ("PUT", "/register", 405),
     ("DELETE", "/register", 405), ("POST", "/livez", 405), ("PUT", "/workers/w1", 405), ("POST", "/workers/w1", 405),
     ("DELETE", "/workers/w1/heartbeat", 405), ("POST", "/", 405), ("DELETE", "/readyz", 405), ("PATCH", "/workers", 405),

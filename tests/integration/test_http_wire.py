@@ -1,6 +1,5 @@
 """HTTP below the meaning: connections that are reused, pipelined, slow, or not HTTP at all."""
 import json
-import socket
 
 import pytest
 
@@ -114,7 +113,7 @@ def test_ambiguous_requests_are_refused(manager, data):
         assert answer is None or 400 <= answer.status < 600, answer
         if answer:
             # What else was sent must not have been taken for a request of its own.
-            http.sock.shutdown(socket.SHUT_WR)
+            http.half_close()
             assert http.at_end()
 
 
@@ -131,7 +130,7 @@ NOISE = {
 def test_noise_is_no_harm(manager, data):
     with RawHttp(manager) as http:
         http.send(data)
-        http.sock.shutdown(socket.SHUT_WR)
+        http.half_close()
         answer = http.answer()
         assert answer is None or 400 <= answer.status < 600, answer
 

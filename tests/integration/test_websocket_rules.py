@@ -1,4 +1,5 @@
 """The rules of /ws/<id>: what is answered, what closes the connection, and with which code."""
+import itertools
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from clients import ABNORMAL, Peer, RawHttp, request
 from waiting import wait_for
 
 MESSAGE_MAX = 4096
+numbers = itertools.count(1)
 UPGRADE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
            "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
 
@@ -19,9 +21,9 @@ def manager(module_scene):
 
 
 @pytest.fixture
-def worker(request, manager):
+def worker():
     """An id of its own for each test."""
-    return request.node.name.translate(str.maketrans("[] /", "----"))[-60:].strip("-")
+    return f"w{next(numbers)}"
 
 
 @pytest.fixture(autouse=True)
@@ -204,10 +206,14 @@ def test_a_wrong_path_is_refused(manager, path):
         assert 400 <= http.answer().status < 500
 
 
-def test_an_unmasked_frame_is_a_protocol_error(manager, worker):
-    peer = alive(manager, worker)
-    peer.ws.sock.sendall(b"\x81\x02{}")
-    assert peer.closed_with() in (1002, ABNORMAL)
+def test_broken_framing_is_no_harm(manager, worker):
+    """Reserved bits, reserved opcodes, a continuation of nothing, a fragmented ping, an oversized one."""
+    mask = b"\0\0\0\0"
+    for broken in (b"\xf1\x82", b"\x83\x82", b"\x80\x82", b"\x09\x82", b"\x89\xfe\x01\x00"):
+        peer = alive(manager, worker)
+        peer.ws.sock.sendall(broken + mask + b"{}" * 128)
+        assert peer.closed_with() in (1002, 1009, ABNORMAL)
+        manager.wait_row(worker, status="disconnected", reason="connection_closed")
 
 
 def test_a_binary_message_is_no_beat(manager, worker):

@@ -1,3 +1,3 @@
 #!/usr/bin/env bash
 # A test waits for a condition (tests/integration/waiting.py), never for a fixed time.
-! grep -rnE --include='*.py' --include='*.c' --include='*.js' '(time\.sleep|[^_]\b(u|nano)?sleep) *\([0-9]' tests
+! grep -rnIE '(time\.sleep|[^_]\b(u|nano)?sleep) *\(?[0-9]' tests

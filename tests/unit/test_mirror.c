@@ -326,7 +326,7 @@ static void test_a_change_without_memory_is_owed(void **state)
 {
     struct fixture *fixture = *state;
     struct hb_worker *worker = clean_worker(fixture, "w1");
-    char longer[100];
+    char longer[300]; /* more than a slot has in reserve */
 
     memset(longer, 'x', sizeof longer - 1);
     longer[sizeof longer - 1] = '\0';

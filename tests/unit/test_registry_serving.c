@@ -438,6 +438,7 @@ static void the_same_address_again_is_no_news(void **state)
     expect("w1 registered -> alive (beat) server:up");
     at(1, "register w1 :8001 host=10.0.0.1 url=http://10.0.0.1:8001/");
     at(2, "register w1 name=other attributes={\"a\":1}"); /* what is absent stays as it was */
+    at(3, "register w1");
     row("w1", "name=other attributes={\"a\":1} host=10.0.0.1 port=8001 url=http://10.0.0.1:8001/ seq=2");
     heard("w1", "up");
 }

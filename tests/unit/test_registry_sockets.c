@@ -123,7 +123,7 @@ static void the_fourth_takeover_in_a_minute_is_refused(void **state)
     (void)state;
     three_takeovers(0);
     at(10, "open w1/s5");
-    expect("! refused");
+    expect("! conflict");
     row("w1", "id_conflict=yes status=alive serving=yes heard=0.000");
     assert_ptr_equal(timeline_worker("w1")->socket, script_socket(4));
     at(11, "beat w1/s4"); /* who has it keeps it */
@@ -141,11 +141,11 @@ static void newcomers_are_refused_for_a_minute(void **state)
     given("timeout=1000");
     three_takeovers(0);
     at(10, "open w1/s5");
-    expect("! refused");
+    expect("! conflict");
     at(30, "open w1/s6"); /* knocking again does not prolong it */
-    expect("! refused");
+    expect("! conflict");
     at(69.999, "open w1/s7");
-    expect("! refused");
+    expect("! conflict");
     row("w1", "id_conflict=yes");
     nothing_until(70.001);
     row("w1", "id_conflict=no");
@@ -161,7 +161,7 @@ static void the_end_of_a_conflict_shows_without_anybody_knocking(void **state)
     given("timeout=1000");
     three_takeovers(0);
     at(10, "open w1/s5");
-    expect("! refused");
+    expect("! conflict");
     assert_int_equal(hb_registry_next_deadline(timeline_registry()).ms / 10, (WATCH_MONO_START + 70000) / 10);
     while (watch_expire(timeline_watch(), timeline_moment(70.001), &effects))
         if (effects.count > 0)
@@ -200,7 +200,7 @@ static void the_window_slides(void **state)
     at(61, "open w1/s5"); /* 30, 59, 61 */
     expect("close s4 4000");
     at(89, "open w1/s6"); /* 30, 59, 61, 89: one too many */
-    expect("! refused");
+    expect("! conflict");
     row("w1", "id_conflict=yes");
 }
 
@@ -225,7 +225,7 @@ static void a_conflict_refuses_nobody_once_the_owner_is_gone(void **state)
     (void)state;
     three_takeovers(0);
     at(10, "open w1/s5");
-    expect("! refused");
+    expect("! conflict");
     at(11, "beat w1/s4");
     at(12, "close w1/s4 1000");
     expect("w1 alive -> disconnected (goodbye) server:down");
@@ -233,7 +233,7 @@ static void a_conflict_refuses_nobody_once_the_owner_is_gone(void **state)
     expect("w1 disconnected -> connected (socket_opened)");
     row("w1", "id_conflict=yes");
     at(14, "open w1/s7"); /* now it has an owner again */
-    expect("! refused");
+    expect("! conflict");
     assert_ptr_equal(timeline_worker("w1")->socket, script_socket(6));
 }
 
@@ -242,7 +242,7 @@ static void a_conflict_leaves_http_alone(void **state)
     (void)state;
     three_takeovers(0);
     at(10, "open w1/s5");
-    expect("! refused");
+    expect("! conflict");
     at(11, "beat w1");
     row("w1", "heard=11.000 id_conflict=yes");
     at(12, "register w1 name=other");
@@ -255,7 +255,7 @@ static void a_conflict_ends_with_the_worker(void **state)
     given("timeout=1000");
     three_takeovers(0);
     at(10, "open w1/s5");
-    expect("! refused");
+    expect("! conflict");
     at(11, "remove w1");
     expect("w1 alive -> removed (removed) server:removed");
     expect("close s4 4001");
@@ -280,7 +280,7 @@ static void nameless_sockets_may_be_in_conflict_too(void **state)
     at(3, "open w1/s4");
     expect("close s3 4000");
     at(4, "open w1/s5");
-    expect("! refused");
+    expect("! conflict");
     no_row("w1");
     at(5, "beat w1/s4");
     expect("w1 unknown -> alive (beat)");

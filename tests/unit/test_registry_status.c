@@ -71,10 +71,10 @@ static void registering_gives_a_nameless_socket_its_worker(void **state)
     (void)state;
     at(0, "open w1/s1");
     at(1, "register w1 :8001");
-    expect("w1 unknown -> *");
+    expect("w1 unknown -> connected (registered)"); /* its socket is open, no beat on it yet */
     assert_non_null(timeline_worker("w1")->socket);
     at(2, "beat w1/s1");
-    expect("w1 * -> alive (beat) server:up");
+    expect("w1 connected -> alive (beat) server:up");
     nothing_until(17);
 }
 

@@ -327,7 +327,7 @@ static void a_stall_lengthens_conflict_and_removal(void **state)
     at(0, "open w1/s4");
     expect("close s3 4000");
     at(0, "open w1/s5");
-    expect("! refused");
+    expect("! conflict");
     comes_up(1, "w2/s6");
     at(1, "remove w2");
     expect("w2 alive -> removed (removed) server:removed");
@@ -338,7 +338,7 @@ static void a_stall_lengthens_conflict_and_removal(void **state)
     at(31.1, "beat w2");
     expect("w2 unknown -> alive (beat)");
     at(79.9, "open w1/s7");
-    expect("! refused");
+    expect("! conflict");
     nothing_until(80.001);
     row("w1", "id_conflict=no");
 }

@@ -254,8 +254,8 @@ static void do_open(struct walk *walk, unsigned id)
             check(walk, walk->lines[i].state != LINE_LIVE || walk->lines[i].id != id, "two live sockets of one id");
         walk->lines[line].state = LINE_LIVE;
         walk->lines[line].id = id;
-    } else if (err == HB_ERR_REFUSED) {
-        check(walk, worker == NULL || (worker->id_conflict && owned), "refused without a conflict");
+    } else if (err == HB_ERR_CONFLICT) {
+        check(walk, worker == NULL || (worker->id_conflict && owned), "a conflict without two claims");
     }
 }
 
@@ -378,6 +378,7 @@ static void a_hundred_thousand_steps(void **state)
             assert_in_range(walk.reasons[reason], 5, ULONG_MAX);
         assert_in_range(walk.errors[HB_ERR_STALE], 100, ULONG_MAX);
         assert_in_range(walk.errors[HB_ERR_REFUSED], 100, ULONG_MAX);
+        assert_in_range(walk.errors[HB_ERR_CONFLICT], 100, ULONG_MAX);
         assert_in_range(walk.errors[HB_ERR_FULL], 100, ULONG_MAX);
         assert_in_range(walk.errors[HB_ERR_UNKNOWN], 100, ULONG_MAX);
     }

@@ -12,7 +12,7 @@
 /* What a listener remembers of one id. */
 struct seen {
     char id[HB_ID_MAX + 1];
-    bool visible;
+    bool visible, unverified;
     enum hb_announced announced;
     enum hb_status status;
     uint64_t seq;
@@ -100,6 +100,8 @@ const char *watch_err_word(enum hb_err err)
         return "stale";
     case HB_ERR_REFUSED:
         return "refused";
+    case HB_ERR_CONFLICT:
+        return "conflict";
     default:
         return hb_err_text(err);
     }
@@ -193,6 +195,7 @@ static struct seen *seen_of(struct watch *watch, const char *id)
 static void remember(struct seen *seen, const struct hb_worker *worker)
 {
     seen->visible = worker != NULL;
+    seen->unverified = worker != NULL && worker->unverified;
     seen->status = worker != NULL ? (enum hb_status)worker->status : HB_STATUS_UNKNOWN;
     seen->seq = worker != NULL ? worker->seq : 0;
     seen->facts[0] = seen->row[0] = '\0';
@@ -299,13 +302,14 @@ static void check_close(struct watch *watch, const struct hb_effect *effect)
     }
 }
 
-/* A beat that was counted may move what the row shows, but not what only a transition may change. */
+/* A beat that was counted may move figures and times in the row; whatever else it changes needs an effect. */
 static void check_beat(struct watch *watch, const struct hb_worker *worker)
 {
     struct seen *seen = seen_of(watch, worker->id);
     char facts[1024];
     facts_text(worker, facts);
-    if (!hb_worker_visible(worker) || !seen->visible || strcmp(seen->facts, facts) != 0)
+    if (!hb_worker_visible(worker) || !seen->visible || strcmp(seen->facts, facts) != 0 ||
+        seen->unverified != worker->unverified)
         fault(watch, "%s: a beat changed it untold: [%s] -> [%s]", worker->id, seen->facts, facts);
     else
         remember(seen, worker);
@@ -449,7 +453,7 @@ static void check_failure(struct watch *watch, const struct hb_effects *effects,
                           size_t count)
 {
     for (size_t i = 0; i < effects->count; i++)
-        if (effects->items[i].kind != HB_EFFECT_ROW_CHANGED || err != HB_ERR_REFUSED)
+        if (effects->items[i].kind != HB_EFFECT_ROW_CHANGED || err != HB_ERR_CONFLICT)
             fault(watch, "%s, but not without effect", watch_err_word(err));
     if (hb_registry_entries(watch->registry) != entries || hb_registry_count(watch->registry) != count)
         fault(watch, "%s, but there are %zu entries now, and were %zu", watch_err_word(err),

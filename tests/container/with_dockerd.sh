@@ -1,0 +1,65 @@
+#!/usr/bin/env bash
+#
+# Runs a command where a Docker daemon answers:  with_dockerd.sh COMMAND...
+#
+# A daemon that answers already is used as it is. Where none does, one is started, installed before if need be, on a
+# socket and folders of its own, so that it wakes nobody's containers; it ends with this script. Its images stay in
+# /var/cache/heartbeat-docker for the next run. Where none can run: "SKIP: <why>" and exit code 77.
+set -euo pipefail
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+start_limit_s=60
+stop_limit_s=30
+daemon=
+
+skip() {
+    echo "SKIP: $1"
+    exit 77
+}
+
+answers() { docker version >"$work/answer" 2>&1; }
+
+has_compose() { docker-compose version >/dev/null 2>&1 || docker compose version >/dev/null 2>&1; }
+
+start_daemon() {
+    local deadline=$((SECONDS + start_limit_s))
+    export DOCKER_HOST=unix://$work/docker.sock
+    # The kernel ends it even when this script is killed with -9, as a test that takes too long is.
+    setpriv --pdeathsig TERM dockerd --host "$DOCKER_HOST" --data-root /var/cache/heartbeat-docker \
+        --exec-root "$work/exec" --pidfile "$work/docker.pid" >"$work/dockerd.log" 2>&1 &
+    daemon=$!
+    until answers; do
+        kill -0 "$daemon" 2>/dev/null || skip "dockerd ended at once: $(grep -vE 'level=info' "$work/dockerd.log" | tail -n 1)"
+        [ $SECONDS -lt $deadline ] || skip "dockerd does not answer within $start_limit_s s: $(tail -n 1 "$work/dockerd.log")"
+        sleep 0.1
+    done
+    echo "started dockerd (pid $daemon)"
+}
+
+clean_up() {
+    trap - EXIT
+    local deadline=$((SECONDS + stop_limit_s))
+    if [ -n "$daemon" ]; then
+        kill -TERM "$daemon" 2>/dev/null || true
+        while kill -0 "$daemon" 2>/dev/null && [ $SECONDS -lt $deadline ]; do sleep 0.1; done
+        kill -KILL "$daemon" 2>/dev/null || true
+    fi
+    rm -rf "$work"
+}
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/heartbeat-docker.XXXXXX")
+trap clean_up EXIT
+trap 'exit 130' INT
+trap 'exit 143' TERM
+
+# No daemon is installed beside one that answers: Debian's package would put another maker's out.
+if ! answers; then
+    [ "$(id -u)" = 0 ] || skip "starting dockerd needs root, and none answers: $(tail -n 1 "$work/answer")"
+    command -v dockerd >/dev/null || "$root/deploy/packages.sh" container || skip "docker.io cannot be installed"
+    command -v dockerd >/dev/null || skip "there is no dockerd"
+    start_daemon
+fi
+has_compose || "$root/deploy/packages.sh" container || skip "docker-compose cannot be installed"
+has_compose || skip "there is neither docker-compose nor docker compose"
+
+"$@"
