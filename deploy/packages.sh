@@ -121,12 +121,12 @@ if [ "$(id -u)" != 0 ]; then
     as_root=(sudo)
 fi
 
-case " ${missing[*]} " in
-*" redis-server "*)
-    forbid_services
-    install_missing
-    # The package also enables the service for the next boot.
-    if [ -d /run/systemd/system ]; then "${as_root[@]}" systemctl --quiet disable redis-server >/dev/null 2>&1 || true; fi
-    ;;
-*) install_missing ;;
-esac
+services=()
+case " ${missing[*]} " in *" redis-server "*) services+=(redis-server) ;; esac
+case " ${missing[*]} " in *" docker.io "*) services+=(docker.socket docker.service containerd.service) ;; esac
+if [ ${#services[@]} -gt 0 ]; then forbid_services; fi
+install_missing
+# A package also enables its service for the next boot.
+if [ ${#services[@]} -gt 0 ] && [ -d /run/systemd/system ]; then
+    "${as_root[@]}" systemctl --quiet disable "${services[@]}" >/dev/null 2>&1 || true
+fi
