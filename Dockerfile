@@ -30,8 +30,7 @@ ARG VERSION=0.1.0
 LABEL org.opencontainers.image.title="Heartbeat Manager" \
     org.opencontainers.image.description="Knows which services are alive, and tells everyone who cares" \
     org.opencontainers.image.version="${VERSION}" \
-    org.opencontainers.image.licenses="MIT" \
-    org.opencontainers.image.documentation="README.md"
+    org.opencontainers.image.licenses="MIT"
 
 # A number, so that Kubernetes can see that it is not root. Nothing is written: --read-only and --cap-drop ALL are fine.
 USER 10001:10001

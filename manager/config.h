@@ -32,7 +32,8 @@ struct hb_manager_config {
     int log_format; /* enum hb_log_format */
 };
 
-/* As hb_conf_load. config is zeroed by the caller; hb_manager_config_free gives its texts back, also after a failure. */
+/* As hb_conf_load. config is zeroed by the caller; hb_manager_config_free gives its texts back, also after a failure.
+ */
 enum hb_conf_outcome hb_manager_config_load(struct hb_manager_config *config, int argc, char **argv, FILE *out,
                                             FILE *err);
 void hb_manager_config_free(struct hb_manager_config *config);

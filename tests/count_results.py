@@ -79,6 +79,9 @@ def main():
         elif test.get("status") == "fail" and not cases["failed"]:
             cases["failed"] = 1
         total += cases
+    if not any(total[word] for word in ("passed", "failed", "skipped")):
+        print("nothing was selected")
+        total["failed"] = 1
     if arguments.ctest_status != 0 and not total["failed"]:
         print(f"ctest ended with {arguments.ctest_status}")
         total["failed"] = 1

@@ -36,7 +36,7 @@ while [ $# -gt 0 ]; do
         if [ "$1" = -L ]; then
             select=(-L "^$2\$")
         else
-            select=(-L '^integration$')
+            select=(-L '^pytest$')
             filtered=(--filtered)
             export PYTEST_ADDOPTS="${PYTEST_ADDOPTS-} -k '$2'"
         fi

@@ -13,9 +13,10 @@
 #include "proto/wire/codec.h"
 #include "proto/wire/limits.h"
 
-#define ROW_ROUND 32  /* rows change their length by a few bytes all the time: counters, reasons */
-#define ROW_GROWS 64 /* and by so much from registration to the first beat: without it every row would leave a hole   \
-                       */
+#define ROW_ROUND 32 /* rows change their length by a few bytes all the time: counters, reasons */
+#define ROW_GROWS                                                                                                      \
+    64 /* and by so much from registration to the first beat: without it every row would leave a hole                  \
+        */
 
 enum slot_state {
     CLEAN,     /* Redis has these bytes */

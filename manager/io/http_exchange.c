@@ -391,7 +391,8 @@ void hb_exchange_timer(struct hb_exchange *exchange)
 
 static size_t next_chunk(struct hb_exchange *exchange, unsigned char *out)
 {
-    size_t total = exchange->answer != NULL && exchange->method != HB_HTTP_HEAD ? exchange->answer->len : 0;
+    const struct hb_shared_body *answer = exchange->method != HB_HTTP_HEAD ? exchange->answer : NULL;
+    size_t total = answer != NULL ? answer->len : 0;
     size_t room = CHUNK_BYTES;
     size_t used = 0;
     size_t len;
@@ -403,8 +404,8 @@ static size_t next_chunk(struct hb_exchange *exchange, unsigned char *out)
         exchange->head_written = true;
     }
     len = total - exchange->written < room ? total - exchange->written : room;
-    if (len > 0)
-        memcpy(out + used, exchange->answer->bytes + exchange->written, len);
+    if (answer != NULL)
+        memcpy(out + used, answer->bytes + exchange->written, len);
     exchange->written += len;
     return used + len;
 }

@@ -268,12 +268,10 @@ static enum hb_err greet_select(struct hb_redis_link *link)
  */
 static void greet(struct hb_redis_link *link)
 {
-    enum hb_err err = greet_auth(link);
-
-    if (err == HB_OK)
-        err = greet_select(link);
-    if (err == HB_OK)
-        err = send_command(link, 1, &HB_TEXT("PING"), on_first_pong, link);
+    /* What could not be sent is never answered: the timeout then ends this attempt. */
+    if (greet_auth(link) != HB_OK || greet_select(link) != HB_OK ||
+        send_command(link, 1, &HB_TEXT("PING"), on_first_pong, link) != HB_OK)
+        hb_log(HB_LOG_WARN, "redis_not_greeted", HB_LS("cause", hb_err_text(HB_ERR_NO_MEMORY)));
     link->state = GREETING;
     link->last_heard = hb_mono_now();
     arm(link, HB_REDIS_TIMEOUT_MS);

@@ -16,6 +16,7 @@
 #define HB_IO_REDIS_STORE_H
 
 #include "manager/app/manager.h"
+#include "manager/app/persist_tickets.h"
 #include "manager/io/redis_link.h"
 
 struct hb_redis_store;
@@ -49,13 +50,11 @@ const struct hb_redis_store_counters *hb_redis_store_counters(const struct hb_re
 
 /*
  * Calls back once, when Redis has the row of that worker as it is now (persisted true), or after wait_ms, or at once
- * when Redis is away (false). Never calls back before it returns. The ticket can be cancelled until then.
+ * when Redis is away (false). Never calls back before it returns. Until then hb_persist_ticket_cancel forgets it.
  */
-struct hb_persist_ticket;
 struct hb_persist_ticket *hb_redis_store_await(struct hb_redis_store *store, struct hb_text id, int64_t wait_ms,
                                                void (*done)(void *self, bool persisted),
                                                void *self); /* NULL: no memory */
-void hb_persist_ticket_cancel(struct hb_persist_ticket *ticket);
 
 /* Tries for at most wait_ms to get everything written, then calls back; for a graceful stop. */
 void hb_redis_store_drain(struct hb_redis_store *store, int64_t wait_ms, void (*done)(void *self), void *self);

@@ -13,7 +13,8 @@
 
 #include "proto/base/err.h"
 
-/* Bytes that belong to somebody else, with no NUL promised. bytes == NULL means absent; len 0 with bytes means empty. */
+/* Bytes that belong to somebody else, with no NUL promised. bytes == NULL means absent; len 0 with bytes means empty.
+ */
 struct hb_text {
     const char *bytes;
     size_t len;
@@ -45,7 +46,8 @@ void hb_buf_append_i64(struct hb_buf *buf, int64_t value);
 void hb_buf_append_seconds(struct hb_buf *buf, int64_t ms); /* 1500 gives "1.5", 2000 gives "2" */
 void hb_buf_printf(struct hb_buf *buf, const char *format, ...) HB_PRINTF(2, 3);
 
-/* Appends a JSON string, quotes included. Control characters, quote and backslash are escaped; UTF-8 passes as it is. */
+/* Appends a JSON string, quotes included. Control characters, quote and backslash are escaped; UTF-8 passes as it is.
+ */
 void hb_buf_append_json(struct hb_buf *buf, struct hb_text text);
 
 #endif

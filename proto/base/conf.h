@@ -27,29 +27,29 @@ enum hb_conf_type {
 };
 
 enum hb_conf_flags {
-    HB_CONF_SECRET = 1 << 0,   /* never printed */
+    HB_CONF_SECRET = 1 << 0,    /* never printed */
     HB_CONF_FROM_FILE = 1 << 1, /* NAME_FILE names a file to read it from (one trailing newline dropped) */
 };
 
 struct hb_conf_option {
-    const char *name;          /* environment variable: "REDIS_PORT" */
+    const char *name; /* environment variable: "REDIS_PORT" */
     enum hb_conf_type type;
     size_t offset;             /* of the field in the program's struct */
     const char *default_value; /* in the written form; NULL: a text stays NULL, others zero */
     double min, max;           /* both 0: no bounds (a duration stays below 10^9 s); max below min: no upper bound */
     const char *const *words;  /* HB_CONF_WORD: NULL-terminated */
     unsigned flags;
-    const char *alias;         /* another flag, "--port", or NULL */
+    const char *alias; /* another flag, "--port", or NULL */
     /* A further rule for texts: NULL when the value is good, else the rule it breaks ("must be ..."). May be NULL. */
     const char *(*check)(const char *value);
-    const char *help;          /* one line */
+    const char *help; /* one line */
 };
 
 struct hb_conf {
-    const char *program;     /* "heartbeat-manager" */
+    const char *program; /* "heartbeat-manager" */
     const char *version;
-    const char *summary;     /* one or two sentences for --help */
-    const char *examples;    /* block of text at the end of --help, or NULL */
+    const char *summary;  /* one or two sentences for --help */
+    const char *examples; /* block of text at the end of --help, or NULL */
     const struct hb_conf_option *options;
     size_t option_count;
     /*
@@ -83,7 +83,8 @@ enum hb_conf_outcome {
  * a text with a default is never NULL and never empty. NAME and NAME_FILE both set is an error; a flag of either kind
  * wins over both variables.
  */
-enum hb_conf_outcome hb_conf_load(const struct hb_conf *conf, int argc, char **argv, void *values, FILE *out, FILE *err);
+enum hb_conf_outcome hb_conf_load(const struct hb_conf *conf, int argc, char **argv, void *values, FILE *out,
+                                  FILE *err);
 void hb_conf_free(const struct hb_conf *conf, void *values);
 
 #endif

@@ -17,7 +17,7 @@
     X(HB_ERR_UNKNOWN, "unknown")                                                                                       \
     X(HB_ERR_STALE, "overtaken by something newer")                                                                    \
     X(HB_ERR_REFUSED, "refused")                                                                                       \
-    X(HB_ERR_CONFLICT, "claimed by several")                                                                                       \
+    X(HB_ERR_CONFLICT, "claimed by several")                                                                           \
     X(HB_ERR_IO, "input or output failed")
 
 enum hb_err {

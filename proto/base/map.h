@@ -19,7 +19,8 @@ struct hb_map *hb_map_new(const uint64_t seed[2]); /* NULL when out of memory; h
 void hb_map_free(struct hb_map *map);              /* accepts NULL; values are the caller's */
 
 void *hb_map_get(const struct hb_map *map, const char *key, size_t key_len); /* NULL when absent */
-/* Inserts a key that is not there yet; HB_ERR_INVALID when it is, or for a NULL value. A failure leaves the map as is. */
+/* Inserts a key that is not there yet; HB_ERR_INVALID when it is, or for a NULL value. A failure leaves the map as is.
+ */
 enum hb_err hb_map_insert(struct hb_map *map, const char *key, size_t key_len, void *value) HB_MUST_CHECK;
 void *hb_map_remove(struct hb_map *map, const char *key, size_t key_len); /* the value, or NULL when absent */
 size_t hb_map_count(const struct hb_map *map);

@@ -1,25 +1,26 @@
-"""The images, made once; what took how long, printed at the end; the containers' logs beside a test that failed."""
+"""The images, made once; what was measured, printed at the end; the containers' logs beside a test that failed."""
 import os
+import re
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", "integration"))
 
-from stack import ROOT, WORKERS, Stack, docker, environment, run  # noqa: E402
+from stack import ROOT, WORKERS, Stack, docker, run  # noqa: E402
 from waiting import stopwatch  # noqa: E402
 
 PUBLIC = {"BASE_IMAGE": "debian:bookworm-slim", "REDIS_IMAGE": "redis:7-alpine"}
 LOG_TAIL = 6000
 
-_times = []
+_figures = []
 _stacks = []
 
 
 @pytest.fixture(scope="session")
-def took():
-    """took(what, seconds): a time to print at the end."""
-    return lambda what, seconds: _times.append((what, seconds))
+def figure():
+    """figure(value, unit, what): something measured, printed at the end and judged by nobody."""
+    return lambda value, unit, what: _figures.append(f"{value:8.3f} {unit:2}  {what}")
 
 
 def has(image):
@@ -31,7 +32,7 @@ def pull(image):
 
 
 @pytest.fixture(scope="session")
-def base_images(took):
+def base_images(figure):
     """The public images where a registry can be reached, else those of deploy/base-image.sh."""
     if all(name in os.environ for name in PUBLIC):
         return {name: os.environ[name] for name in PUBLIC}
@@ -40,37 +41,35 @@ def base_images(took):
         return PUBLIC
     lines = run([os.path.join(ROOT, "deploy", "base-image.sh")]).stdout.splitlines()
     assert [line.split("=")[0] for line in lines] == ["BASE_IMAGE", "REDIS_IMAGE"], lines
-    took("base images, by deploy/base-image.sh", watch())
+    figure(watch(), "s", "making the base images")
     return dict(line.split("=", 1) for line in lines)
 
 
+def layers():
+    return set(docker("image", "ls", "--all", "--quiet").split())
+
+
 @pytest.fixture(scope="session")
-def images(base_images, took):
+def images(base_images, figure):
     """Variables for docker-compose that name all images; ours under a name that nobody else has, and gone afterwards."""
     ours = f"heartbeat-test:{os.getpid()}"
-    stage = f"heartbeat-test-build:{os.getpid()}"
     names = {**base_images, "HEARTBEAT_IMAGE": ours}
+    before = layers()
+    made = []
     watch = stopwatch()
     try:
-        # The build stage gets a name too, so that it can be removed; docker-compose then finds it made.
-        proxies = [word for name in ("http_proxy", "https_proxy", "no_proxy") if name in environment()
-                   for word in ("--build-arg", name)]
-        docker("build", "--target", "build", "--tag", stage, "--build-arg", f"BASE_IMAGE={names['BASE_IMAGE']}", *proxies,
-               ".")
-        run_compose_build(names)
-        took("build of the image", watch())
+        built = Stack(names, "build").compose("build").stdout
+        figure(watch(), "s", "docker-compose build")
+        # The builder without BuildKit leaves the build stage behind, and says the id of each layer.
+        made = [layer for layer in re.findall(r"^ ---> ([0-9a-f]{12})$", built, re.MULTILINE) if layer not in before]
         yield names
     finally:
-        docker("image", "rm", ours, check=False)
-        docker("image", "rm", stage, check=False)
-
-
-def run_compose_build(names):
-    Stack(names, "build").compose("build")
+        for image in (ours, *reversed(made)):
+            docker("image", "rm", image, check=False)
 
 
 @pytest.fixture(scope="module")
-def started_stack(images, took):
+def started_stack(images, figure):
     """start(name, **env): a stack that is up, with four workers alive; gone at the end of the module."""
     stacks = []
 
@@ -80,7 +79,7 @@ def started_stack(images, took):
         _stacks.append(stack)
         watch = stopwatch()
         stack.up()
-        took(f"docker-compose up to {len(WORKERS)} alive", watch())
+        figure(watch(), "s", f"docker-compose up -d to {len(WORKERS)} alive")
         return stack
 
     yield start
@@ -99,6 +98,6 @@ def pytest_runtest_makereport(item):
 
 
 def pytest_terminal_summary(terminalreporter):
-    terminalreporter.section("times")
-    for what, seconds in _times:
-        terminalreporter.write_line(f"{seconds:8.3f} s  {what}")
+    terminalreporter.section("figures")
+    for line in _figures:
+        terminalreporter.write_line(line)

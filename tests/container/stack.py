@@ -22,10 +22,7 @@ PASSED_ON = ("PATH", "HOME", "TMPDIR", "DOCKER_HOST", "DOCKER_CONFIG", "http_pro
 
 
 def environment(**more):
-    kept = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
-    if COMPOSE == ["docker-compose"]:
-        kept["DOCKER_BUILDKIT"] = "0"  # it builds without; this way docker build finds what it has made
-    return {**kept, **more}
+    return {**{name: os.environ[name] for name in PASSED_ON if name in os.environ}, **more}
 
 
 def run(words, env=None, check=True):
@@ -72,16 +69,16 @@ class Stack:
 
     def container(self, service):
         """The id of its container, running or not."""
-        return docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}", "--filter",
-                      f"label=com.docker.compose.service={service}").strip()
+        return docker("ps", "--all", "--quiet", "--filter", f"label=com.docker.compose.project={self.project}",
+                      "--filter", f"label=com.docker.compose.service={service}").strip()
 
     def inspect(self, service):
         return json.loads(docker("inspect", self.container(service)))[0]
 
     def events(self, service, *actions):
         """[(seconds since 1970, action)] of what has happened to its container."""
-        lines = docker("events", "--since", "1", "--until", f"{time.time():.3f}", "--filter", "type=container", "--filter",
-                       f"container={self.container(service)}", "--format", "{{.TimeNano}} {{.Action}}")
+        lines = docker("events", "--since", "1", "--until", f"{time.time():.3f}", "--filter", "type=container",
+                       "--filter", f"container={self.container(service)}", "--format", "{{.TimeNano}} {{.Action}}")
         pairs = [line.split(" ", 1) for line in lines.splitlines()]
         return [(int(at) / 1e9, action) for at, action in pairs if action in actions]
 
@@ -130,7 +127,7 @@ class Stack:
 
     def wait_hash(self, worker, status):
         wait_for(f"the hash says that {worker} is {status}",
-                 lambda: self.hash().get(worker, {}).get("status") == status)
+                 lambda: json.loads(self.redis("HGET", "workers", worker) or "{}").get("status") == status)
 
     # ---- life ----
 

@@ -1,10 +1,13 @@
 """The story of the README with no variable set: start, look, kill one, watch it flip."""
+import time
+
 import pytest
 
 from stack import WORKERS, wall_s
 from waiting import wait_for
 
 DEFAULT_TIMEOUT_S = 15
+CLOCK_SLACK_S = 0.1  # the manager counts on another clock than the one whose times it shows
 
 
 @pytest.fixture(scope="module")
@@ -58,28 +61,28 @@ def test_workers_cannot_reach_redis(stack):
     assert not networks["redis"] & networks["worker1"]
 
 
-def test_a_killed_worker_flips(stack, took):
-    stack.compose("kill", "worker2")
-    row = stack.wait_row("worker2", status="disconnected")
+def test_a_killed_worker_flips(stack, figure):
+    asked_at = time.time()
+    with stack.meanwhile("kill", "worker2"):
+        row = stack.wait_row("worker2", status="disconnected")
     assert row["reason"] == "connection_closed"
-    killed_at = stack.events("worker2", "kill")[-1][0]
-    took("docker-compose kill to disconnected", wall_s(row["since"]) - killed_at)
+    figure(wall_s(row["since"]) - asked_at, "s", "docker-compose kill, itself included, to disconnected")
     stack.wait_hash("worker2", "disconnected")
     row = stack.wait_row("worker2", status="not_responding")
     silent_s = wall_s(row["since"]) - wall_s(row["last_heartbeat"])
-    took(f"last beat to not_responding, with the default timeout of {DEFAULT_TIMEOUT_S} s", silent_s)
-    assert silent_s >= DEFAULT_TIMEOUT_S
+    figure(silent_s, "s", f"last beat to not_responding, with the default timeout of {DEFAULT_TIMEOUT_S} s")
+    assert silent_s > DEFAULT_TIMEOUT_S - CLOCK_SLACK_S
     stack.wait_hash("worker2", "not_responding")
     assert {worker for worker, row in stack.rows().items() if row["status"] == "alive"} == set(WORKERS) - {"worker2"}
 
 
-def test_a_stop_of_everything_is_quick_and_clean(stack, took):
+def test_a_stop_of_everything_is_quick_and_clean(stack, figure):
     stack.compose("start", "worker2")
     stack.wait_four_alive()
     stack.compose("stop")
     for service in ["redis", "manager", "worker1"]:
         (asked_at, _), (ended_at, _) = stack.events(service, "kill", "die")[-2:]
-        took(f"SIGTERM to the end of {service}", ended_at - asked_at)
+        figure(ended_at - asked_at, "s", f"SIGTERM to the end of {service}")
     codes = {service: stack.inspect(service)["State"]["ExitCode"] for service in ["redis", "manager", *WORKERS]}
     assert set(codes.values()) == {0}, codes  # 137 would be docker's patience at its end
     assert "loop_close=0" in stack.logs("manager")

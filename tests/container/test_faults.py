@@ -6,7 +6,7 @@ import pytest
 from stack import WORKERS, Listener, docker
 from waiting import wait_for
 
-SETTINGS = {"HEARTBEAT_TIMEOUT": 3, "HEARTBEAT_INTERVAL": 0.5, "RECONNECT_MAX": 1, "REDIS_FLUSH_INTERVAL": 0.2,
+SETTINGS = {"HEARTBEAT_TIMEOUT": 4, "HEARTBEAT_INTERVAL": 0.5, "RECONNECT_MAX": 1, "REDIS_FLUSH_INTERVAL": 0.2,
             "DISCONNECT_GRACE": 0.5}
 
 
@@ -114,9 +114,11 @@ def test_redis_killed_and_started_empty(stack):
 
 def test_the_fleet_scales_and_each_has_its_own_id(stack):
     stack.compose("--profile", "fleet", "up", "-d", "--no-recreate", "--scale", "worker=3")
+
     def all_alive():
         rows = stack.rows()
         return rows if len(rows) == 7 and {row["status"] for row in rows.values()} == {"alive"} else None
+
     rows = wait_for("seven rows, all alive", all_alive)
     stack.compose("--profile", "fleet", "rm", "--force", "--stop", "worker")
     for worker in set(rows) - set(WORKERS):

@@ -3,14 +3,16 @@
 # Runs a command where a Docker daemon answers:  with_dockerd.sh COMMAND...
 #
 # A daemon that answers already is used as it is. Where none does, one is started, installed before if need be, on a
-# socket and folders of its own, so that it wakes nobody's containers; it ends with this script. Its images stay in
-# /var/cache/heartbeat-docker for the next run. Where none can run: "SKIP: <why>" and exit code 77.
+# socket and folders of its own, so that it wakes nobody's containers; it ends with this script, which then puts the
+# network back as it was. Its images stay in /var/cache/heartbeat-docker for the next run. Where none can run:
+# "SKIP: <why>" and exit code 77.
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 start_limit_s=60
 stop_limit_s=30
 daemon=
+forwarding=/proc/sys/net/ipv4/ip_forward
 
 skip() {
     echo "SKIP: $1"
@@ -24,6 +26,10 @@ has_compose() { docker-compose version >/dev/null 2>&1 || docker compose version
 start_daemon() {
     local deadline=$((SECONDS + start_limit_s))
     export DOCKER_HOST=unix://$work/docker.sock
+    # Docker leaves whoever turned forwarding on alone; else it turns it on, and the firewall's FORWARD chain to DROP.
+    forwarded=$(cat $forwarding)
+    echo 1 >$forwarding
+    [ -e /sys/class/net/docker0 ] || bridge_is_ours=1
     # The kernel ends it even when this script is killed with -9, as a test that takes too long is.
     setpriv --pdeathsig TERM dockerd --host "$DOCKER_HOST" --data-root /var/cache/heartbeat-docker \
         --exec-root "$work/exec" --pidfile "$work/docker.pid" >"$work/dockerd.log" 2>&1 &
@@ -43,6 +49,8 @@ clean_up() {
         kill -TERM "$daemon" 2>/dev/null || true
         while kill -0 "$daemon" 2>/dev/null && [ $SECONDS -lt $deadline ]; do sleep 0.1; done
         kill -KILL "$daemon" 2>/dev/null || true
+        echo "$forwarded" >$forwarding
+        [ -z "${bridge_is_ours-}" ] || ip link delete docker0 2>/dev/null || true
     fi
     rm -rf "$work"
 }
