@@ -8,9 +8,9 @@
 # Prints two lines, BASE_IMAGE=… and REDIS_IMAGE=…, and nothing else on standard output. Images that are there already
 # are kept; --renew makes them anew, with the packages of today.
 #
-# Their names are our own, so that neither passes for the public image whose place it takes. The packages come from where
-# this machine's apt gets them; the image keeps those sources, and what apt has to be told to reach them, because the
-# Dockerfile installs from there too.
+# Their names are our own, so that neither passes for the public image whose place it takes. The packages come from
+# where this machine's apt gets them; the image keeps those sources, and what apt has to be told to reach them, because
+# the Dockerfile installs from there too.
 set -euo pipefail
 
 base_image=heartbeat-base:bookworm
@@ -71,7 +71,8 @@ bootstrap() {
     # A package that starts a service when it is installed must not try to in a container.
     # shellcheck disable=SC2016 # $1 is for the shell of the hooks
     mmdebstrap --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr \
-        --customize-hook='printf "#!/bin/sh\nexit 101\n" >"$1/usr/sbin/policy-rc.d" && chmod 755 "$1/usr/sbin/policy-rc.d"' \
+        --customize-hook='printf "#!/bin/sh\nexit 101\n" >"$1/usr/sbin/policy-rc.d"' \
+        --customize-hook='chmod 755 "$1/usr/sbin/policy-rc.d"' \
         --customize-hook='rm -rf "$1"/etc/hostname "$1"/etc/resolv.conf "$1"/var/cache/debconf/*-old' \
         "${options[@]}" &&
         docker import --change 'CMD ["bash"]' "$work/base.tar" "$base_image"

@@ -58,6 +58,7 @@ static void on_stop(void *self, bool again)
         _exit(EXIT_SUCCESS);
     }
     hb_log(HB_LOG_INFO, "stopping", HB_LI("workers", hb_registry_count(hb_manager_registry(program->manager))));
+    hb_http_api_stop(program->api);
     hb_redis_store_drain(program->store, DRAIN_MS, on_drained, program);
 }
 
@@ -98,7 +99,7 @@ static bool open_adapters(struct program *program)
     program->endpoint = hb_ws_endpoint_new(program->ingest);
     if (program->store == NULL || program->endpoint == NULL)
         return false;
-    program->api = hb_http_api_new(program->ingest, program->store);
+    program->api = hb_http_api_new(program->ingest, program->store, config->allowed_origins);
     hb_manager_set_sockets(program->manager, hb_ws_endpoint_port(program->endpoint));
     return program->api != NULL;
 }

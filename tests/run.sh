@@ -5,7 +5,7 @@
 #   tests/run.sh [--full] [-L LABEL] [-k EXPRESSION]
 #
 #   --full          also the long ones (HB_FULL=1)
-#   -L LABEL        only the tests of one label: unit, sim, fuzz, integration, lint
+#   -L LABEL        only the tests of one label: unit, sim, fuzz, integration, container, lint
 #   -k EXPRESSION   only the integration tests that pytest selects by this expression
 #
 # Installs what it needs. The last line is "N passed, N failed, N skipped", with every cmocka and pytest case counted;
@@ -86,4 +86,5 @@ status=0
 ctest --test-dir "$asan" --parallel $((jobs + 1)) --output-on-failure --no-tests=error --output-junit ctest.xml \
     --test-output-size-passed 4000000 --test-output-size-failed 4000000 "${select[@]}" || status=$?
 echo "ran in $((SECONDS - started)) s"
+grep -h '^SKIP: ' "$asan/Testing/Temporary/LastTest.log" || true # why a whole test was left out
 /usr/bin/python3 -B tests/count_results.py "${filtered[@]}" --ctest-status "$status" "$asan/ctest.xml" "$asan/results"

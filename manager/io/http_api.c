@@ -5,6 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
+#include "manager/io/http_head.h"
 #include "manager/io/peer.h"
 #include "proto/wire/codec.h"
 
@@ -13,6 +14,8 @@
 struct hb_http_api {
     struct hb_ingest *ingest;
     struct hb_redis_store *store;
+    const char *allowed_origins;
+    bool stopping;
     struct hb_exchange_handler handler;
     struct hb_shared_body *listing; /* GET /workers as of listing_version; NULL none */
     uint64_t listing_version;
@@ -47,6 +50,7 @@ static void answer_failure(struct hb_http_api *api, struct hb_exchange *exchange
         hb_exchange_answer_error(exchange, 404, NULL, sentence);
         break;
     case HB_ERR_REFUSED:
+    case HB_ERR_CONFLICT:
     case HB_ERR_STALE:
         hb_exchange_answer_error(exchange, 409, NULL, sentence);
         break;
@@ -118,9 +122,8 @@ static void answer_register(struct hb_http_api *api, struct hb_exchange *exchang
     pending->timeout_ms = worker->timeout_ms;
     pending->id_len = worker->id_len;
     memcpy(pending->id, worker->id, worker->id_len);
-    if (api->store != NULL)
-        pending->ticket = hb_redis_store_await(api->store, (struct hb_text){pending->id, pending->id_len},
-                                               HB_PERSIST_WAIT_MS, on_persisted, pending);
+    pending->ticket = hb_redis_store_await(api->store, (struct hb_text){pending->id, pending->id_len},
+                                           HB_PERSIST_WAIT_MS, on_persisted, pending);
     if (pending->ticket == NULL)
         answer_registered(pending, false);
     else
@@ -254,7 +257,7 @@ static void answer_live(struct hb_http_api *api, struct hb_exchange *exchange, s
 
 static void answer_ready(struct hb_http_api *api, struct hb_exchange *exchange, struct hb_text unused)
 {
-    enum hb_redis_state state = api->store != NULL ? hb_redis_store_state(api->store) : HB_REDIS_AWAY;
+    enum hb_redis_state state = hb_redis_store_state(api->store);
     bool ready = state == HB_REDIS_IN_STEP && hb_redis_store_loaded(api->store);
     struct hb_buf json;
 
@@ -331,9 +334,14 @@ static bool is_json(struct hb_text type)
 {
     static const char json[] = "application/json";
 
-    return type.bytes == NULL || type.len == 0 ||
-           (type.len >= sizeof json - 1 && strncasecmp(type.bytes, json, sizeof json - 1) == 0 &&
-            (type.len == sizeof json - 1 || strchr("; \t", type.bytes[sizeof json - 1]) != NULL));
+    return type.bytes == NULL || (type.len >= sizeof json - 1 && strncasecmp(type.bytes, json, sizeof json - 1) == 0 &&
+                                  (type.len == sizeof json - 1 || strchr("; \t", type.bytes[sizeof json - 1]) != NULL));
+}
+
+static void refuse_stopping(struct hb_exchange *exchange)
+{
+    hb_exchange_close_after(exchange);
+    hb_exchange_answer_error(exchange, 503, "Retry-After: 1\r\n", "the manager is stopping");
 }
 
 static void refuse_method(struct hb_exchange *exchange, const struct route *route)
@@ -346,40 +354,51 @@ static void refuse_method(struct hb_exchange *exchange, const struct route *rout
     hb_exchange_answer_error(exchange, 405, allow, sentence);
 }
 
+/* What changes something must not come from a page of somebody else's that a browser happens to show. */
+static void admit_change(const struct hb_http_api *api, struct hb_exchange *exchange)
+{
+    char type[64];
+
+    if (!hb_head_origin_allowed(hb_exchange_wsi(exchange), api->allowed_origins))
+        hb_exchange_answer_error(exchange, 403, NULL, "Origin: must be this host or one of ALLOWED_ORIGINS");
+    else if (!is_json(hb_exchange_content_type(exchange, type, sizeof type)))
+        hb_exchange_answer_error(exchange, 415, NULL,
+                                 "Content-Type: must be application/json (curl -H 'Content-Type: application/json')");
+}
+
 /* Everything that can be refused without the body. */
 static void admit(void *self, struct hb_exchange *exchange)
 {
+    const struct hb_http_api *api = self;
     struct hb_text id;
-    char type[64];
     const struct route *route = find_route(hb_exchange_path(exchange), &id);
 
-    (void)self;
-    if (route == NULL) {
+    if (api->stopping && (route == NULL || route->answer != answer_live)) {
+        refuse_stopping(exchange);
+    } else if (route == NULL) {
         hb_exchange_answer_error(exchange, 404, NULL, "path: there is nothing here; GET /workers lists the workers");
     } else if (!allowed(route, hb_exchange_method(exchange))) {
         refuse_method(exchange, route);
-    } else if (hb_exchange_method(exchange) == HB_HTTP_POST) {
-        struct hb_text value = hb_exchange_content_type(exchange, type, sizeof type);
-
-        if (!is_json(value))
-            hb_exchange_answer_error(exchange, 415, NULL,
-                                     "Content-Type: must be application/json (curl -H 'Content-Type: "
-                                     "application/json')");
+    } else if (hb_exchange_method(exchange) == HB_HTTP_POST || hb_exchange_method(exchange) == HB_HTTP_DELETE) {
+        admit_change(api, exchange);
     }
 }
 
 static void handle(void *self, struct hb_exchange *exchange)
 {
+    const struct hb_http_api *api = self;
     struct hb_text id;
     const struct route *route = find_route(hb_exchange_path(exchange), &id);
 
-    if (route->pattern[strcspn(route->pattern, "*")] == '*' && !hb_id_valid(id))
+    if (api->stopping && route->answer != answer_live) /* its body came after the signal */
+        refuse_stopping(exchange);
+    else if (route->pattern[strcspn(route->pattern, "*")] == '*' && !hb_id_valid(id))
         hb_exchange_answer_error(exchange, 422, NULL, "worker id: must be 1 to 64 characters of A-Z a-z 0-9 . _ : -");
     else
         route->answer(self, exchange, id);
 }
 
-struct hb_http_api *hb_http_api_new(struct hb_ingest *ingest, struct hb_redis_store *store)
+struct hb_http_api *hb_http_api_new(struct hb_ingest *ingest, struct hb_redis_store *store, const char *allowed_origins)
 {
     struct hb_http_api *api = calloc(1, sizeof *api);
 
@@ -387,8 +406,14 @@ struct hb_http_api *hb_http_api_new(struct hb_ingest *ingest, struct hb_redis_st
         return NULL;
     api->ingest = ingest;
     api->store = store;
+    api->allowed_origins = allowed_origins;
     api->handler = (struct hb_exchange_handler){.self = api, .admit = admit, .handle = handle};
     return api;
+}
+
+void hb_http_api_stop(struct hb_http_api *api)
+{
+    api->stopping = true;
 }
 
 void hb_http_api_free(struct hb_http_api *api)

@@ -14,8 +14,11 @@
 
 struct hb_http_api;
 
-/* store may be NULL only in tests. NULL when out of memory. */
-struct hb_http_api *hb_http_api_new(struct hb_ingest *ingest, struct hb_redis_store *store);
+/* allowed_origins as the configuration has it; it outlives the api. NULL when out of memory. */
+struct hb_http_api *hb_http_api_new(struct hb_ingest *ingest, struct hb_redis_store *store,
+                                    const char *allowed_origins);
+/* From here on everything but /livez is answered with 503 and a close, and the store is not used any more. */
+void hb_http_api_stop(struct hb_http_api *api);
 void hb_http_api_free(struct hb_http_api *api);
 const struct hb_exchange_handler *hb_http_api_handler(struct hb_http_api *api);
 

@@ -17,6 +17,7 @@
 #include <stdbool.h>
 
 #include "proto/base/buf.h"
+#include "proto/base/time.h"
 
 #define HB_BODY_TIME_MS 5000
 #define HB_READER_TIME_S 30
@@ -50,7 +51,7 @@ enum hb_http_method hb_exchange_method(const struct hb_exchange *exchange);
 struct hb_text hb_exchange_path(const struct hb_exchange *exchange); /* decoded, without the query */
 struct hb_text hb_exchange_body(const struct hb_exchange *exchange);
 struct lws *hb_exchange_wsi(const struct hb_exchange *exchange);
-/* The value of a header; absent when it is not there or does not fit. */
+/* Absent when it was not sent, of length 0 when it does not fit. */
 struct hb_text hb_exchange_content_type(const struct hb_exchange *exchange, char *out, size_t size);
 
 /* Called if the connection ends before the answer is given; then hb_exchange_answer must not be called any more. */
@@ -65,14 +66,20 @@ void hb_exchange_answer_error(struct hb_exchange *exchange, unsigned status, con
 void hb_exchange_close_after(struct hb_exchange *exchange); /* the connection ends with this answer */
 bool hb_exchange_answered(const struct hb_exchange *exchange);
 
-/* The callbacks; *slot is the connection's pointer to its exchange. Nonzero: close the connection. */
-int hb_exchange_begin(struct hb_exchange **slot, struct lws *wsi, const struct hb_exchange_handler *handler,
+/* A connection while a request is in progress; zeroed at first. */
+struct hb_http_line {
+    struct hb_exchange *exchange; /* NULL none */
+    hb_mono_ms body_until;        /* when an announced body must be here; ms 0: none is awaited */
+};
+
+/* The callbacks. Nonzero: close the connection. */
+int hb_exchange_begin(struct hb_http_line *line, struct lws *wsi, const struct hb_exchange_handler *handler,
                       struct hb_text path);
 int hb_exchange_piece(struct hb_exchange *exchange, struct hb_text piece);
-int hb_exchange_body_end(struct hb_exchange *exchange);
-int hb_exchange_writable(struct hb_exchange **slot);
-void hb_exchange_timer(struct hb_exchange *exchange);
-void hb_exchange_end(struct hb_exchange **slot); /* the connection closed */
+int hb_exchange_body_end(struct hb_http_line *line);
+int hb_exchange_writable(struct hb_http_line *line);
+int hb_exchange_timer(struct hb_http_line *line);
+void hb_exchange_end(struct hb_http_line *line); /* the connection closed */
 
 /*
  * A refusal written right now, for a request that never becomes an exchange (an upgrade). The caller closes.

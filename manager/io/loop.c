@@ -18,6 +18,7 @@ struct hb_loop {
     void (*stop)(void *self, bool again);
     void *stop_self;
     bool stopping;
+    bool sockets_read; /* since the deadline was due */
 
     bool gathering;           /* beats came fast in the last window */
     uint64_t last_look_ns;    /* when sockets were looked at last */
@@ -33,9 +34,15 @@ static void on_deadline(uv_timer_t *timer)
 
     loop->armed_for = HB_MONO_NEVER;
     if (late_ms > HB_LOOP_LATE_MS) {
+        loop->sockets_read = false;
         hb_manager_stalled(loop->manager, late_ms);
         return; /* sockets are read before the timer is due again */
     }
+    if (!loop->sockets_read) { /* a beat may lie there unread: one look, and whoever is silent then is silent */
+        loop->sockets_read = true;
+        return;
+    }
+    loop->sockets_read = false;
     hb_manager_expire(loop->manager, now, HB_LOOP_EXPIRE_MOST);
 }
 

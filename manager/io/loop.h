@@ -29,7 +29,6 @@ struct uv_loop_s *hb_loop_uv(struct hb_loop *loop);
 
 /* Called at the first SIGTERM or SIGINT, and with `again` at the second. */
 void hb_loop_on_stop(struct hb_loop *loop, void (*stop)(void *self, bool again), void *self);
-/* Something may have brought the next deadline nearer: looks once, at the end of this turn. */
 void hb_loop_start(struct hb_loop *loop);
 void hb_loop_run(struct hb_loop *loop);         /* until nothing is left to wait for */
 void hb_loop_stop_timers(struct hb_loop *loop); /* signals and timers closed: the loop may end by itself */

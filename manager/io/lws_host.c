@@ -4,12 +4,12 @@
 #include <libwebsockets.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 #include <uv.h>
 
+#include "manager/io/ws_handshake.h"
 #include "proto/base/log.h"
 #include "proto/wire/names.h"
 
@@ -17,13 +17,14 @@
 #define FDS_KEPT 512              /* descriptors left for everything that is not a client */
 #define FDS_MOST 1048576
 #define HEADER_TIME_S 10
+#define LIBRARY_TIME_S 15 /* longer than ours: whoever is late gets our answer first */
 #define KEEPALIVE_TIME_S 60
 #define CLOSING_LOOK_MS 10
 
-/* What the library keeps per connection: an HTTP exchange that comes and goes, or a WebSocket session. */
+/* What the library keeps per connection: an HTTP line, or a WebSocket session. */
 struct connection {
     uint32_t magic;
-    struct hb_exchange *exchange;
+    struct hb_http_line line;
     struct hb_ws_session session;
 };
 
@@ -56,13 +57,6 @@ static struct connection *connection_of(void *user)
     return connection != NULL && connection->magic == SESSION_MAGIC ? connection : NULL;
 }
 
-static struct hb_text header(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
-{
-    int len = lws_hdr_total_length(wsi, token) > 0 ? lws_hdr_copy(wsi, out, (int)size, token) : -1;
-
-    return len < 0 ? (struct hb_text){NULL, 0} : (struct hb_text){out, (size_t)len};
-}
-
 /* ---- how many may connect ---- */
 
 /* Nonzero refuses. Accepting until the descriptors run out would make the library spin on accept. */
@@ -79,126 +73,12 @@ static int filter_connection(struct hb_lws_host *host)
     return 1;
 }
 
-/* ---- upgrades ---- */
-
-static bool token_listed(struct hb_text list, const char *token)
-{
-    size_t len = strlen(token);
-    const char *at = list.bytes;
-    const char *end = list.bytes + list.len;
-
-    while (at < end) {
-        const char *comma = memchr(at, ',', (size_t)(end - at));
-        const char *stop = comma != NULL ? comma : end;
-
-        while (at < stop && (*at == ' ' || *at == '\t'))
-            at++;
-        while (stop > at && (stop[-1] == ' ' || stop[-1] == '\t'))
-            stop--;
-        if ((size_t)(stop - at) == len && strncasecmp(at, token, len) == 0)
-            return true;
-        at = comma != NULL ? comma + 1 : end;
-    }
-    return false;
-}
-
-/* Browsers send Origin, and let any page open a WebSocket anywhere: it must be ours or a named one. */
-static bool origin_allowed(const struct hb_lws_host *host, struct lws *wsi)
-{
-    char origin_text[256];
-    char host_text[256];
-    struct hb_text origin = header(wsi, WSI_TOKEN_ORIGIN, origin_text, sizeof origin_text);
-    struct hb_text own = header(wsi, WSI_TOKEN_HOST, host_text, sizeof host_text);
-    const char *authority;
-
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_ORIGIN) <= 0)
-        return true;
-    if (origin.bytes == NULL)
-        return false; /* longer than any that is allowed */
-    if (host->config.allowed_origins != NULL && token_listed(hb_text_of(host->config.allowed_origins), origin_text))
-        return true;
-    authority = strstr(origin_text, "://");
-    return authority != NULL && own.bytes != NULL && strcasecmp(authority + 3, host_text) == 0;
-}
-
-static bool key_is_sound(struct lws *wsi)
-{
-    char text[32];
-    struct hb_text key = header(wsi, WSI_TOKEN_KEY, text, sizeof text);
-
-    return key.bytes != NULL && key.len == 24 && key.bytes[22] == '=' && key.bytes[23] == '=';
-}
-
-/* The id in the path of an upgrade; absent when it is another path. */
-static struct hb_text id_of_path(struct lws *wsi, char *out, size_t size)
-{
-    struct hb_text path = header(wsi, WSI_TOKEN_GET_URI, out, size);
-    size_t prefix = sizeof HB_WS_PATH_PREFIX - 1;
-
-    if (path.bytes == NULL || path.len < prefix || memcmp(path.bytes, HB_WS_PATH_PREFIX, prefix) != 0)
-        return (struct hb_text){NULL, 0};
-    return (struct hb_text){path.bytes + prefix, path.len - prefix};
-}
-
-/*
- * Decides on an upgrade before the library does. 4.1.6 goes on with a connection it has already closed when the token
- * is unknown, so `in` is not touched before the header itself has been looked at, and whatever is not a sound
- * WebSocket handshake ends here: the refusal is written and the connection closed.
- */
-static int confirm_upgrade(struct hb_lws_host *host, struct lws *wsi)
-{
-    char text[256];
-    struct hb_text value = header(wsi, WSI_TOKEN_UPGRADE, text, sizeof text);
-    struct hb_text id;
-
-    if (value.bytes == NULL || strcasecmp(text, "websocket") != 0)
-        return -1;
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_HOST) <= 0) {
-        hb_http_refuse(wsi, 400, NULL, "Host: must be sent exactly once");
-        return -1;
-    }
-    id = id_of_path(wsi, text, sizeof text);
-    if (id.bytes == NULL) {
-        hb_http_refuse(wsi, 404, NULL, "path: WebSockets are at /ws/<worker id>");
-        return -1;
-    }
-    if (!hb_id_valid(id)) {
-        hb_http_refuse(wsi, 422, NULL, "worker id: must be 1 to 64 characters of A-Z a-z 0-9 . _ : -");
-        return -1;
-    }
-    value = header(wsi, WSI_TOKEN_CONNECTION, text, sizeof text);
-    if (value.bytes == NULL || !token_listed(value, "upgrade")) {
-        hb_http_refuse(wsi, 400, NULL, "Connection: must name Upgrade");
-        return -1;
-    }
-    value = header(wsi, WSI_TOKEN_VERSION, text, sizeof text);
-    if (!hb_text_equal(value, HB_TEXT("13"))) {
-        hb_http_refuse(wsi, 426, "Sec-WebSocket-Version: 13\r\n", "Sec-WebSocket-Version: must be 13");
-        return -1;
-    }
-    if (!key_is_sound(wsi)) {
-        hb_http_refuse(wsi, 400, NULL, "Sec-WebSocket-Key: must be 16 bytes in base64");
-        return -1;
-    }
-    value = header(wsi, WSI_TOKEN_PROTOCOL, text, sizeof text);
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_PROTOCOL) > 0 &&
-        (value.bytes == NULL || !token_listed(value, HB_WS_SUBPROTOCOL))) {
-        hb_http_refuse(wsi, 400, NULL, "Sec-WebSocket-Protocol: none is needed, " HB_WS_SUBPROTOCOL " is spoken");
-        return -1;
-    }
-    if (!origin_allowed(host, wsi)) {
-        hb_http_refuse(wsi, 403, NULL, "Origin: must be this host or one of ALLOWED_ORIGINS");
-        return -1;
-    }
-    return 0;
-}
-
 /* ---- the callback ---- */
 
 static int established(struct hb_lws_host *host, struct lws *wsi, struct connection *connection)
 {
     char text[256];
-    struct hb_text id = id_of_path(wsi, text, sizeof text);
+    struct hb_text id = hb_ws_handshake_id(wsi, text, sizeof text);
 
     if (id.bytes == NULL)
         id = (struct hb_text){"", 0};
@@ -218,7 +98,7 @@ static int without_connection(struct hb_lws_host *host, struct lws *wsi, enum lw
         host->connections--;
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
-        return confirm_upgrade(host, wsi);
+        return hb_ws_handshake_confirm(wsi, host->config.allowed_origins);
     case LWS_CALLBACK_RAW_ADOPT: /* CONNECT: would be a raw tunnel without any timeout */
     case LWS_CALLBACK_RAW_RX:
         return -1;
@@ -254,18 +134,17 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         return 0;
     switch (reason) {
     case LWS_CALLBACK_HTTP:
-        return hb_exchange_begin(&connection->exchange, wsi, host->http, (struct hb_text){in, len});
+        return hb_exchange_begin(&connection->line, wsi, host->http, (struct hb_text){in, len});
     case LWS_CALLBACK_HTTP_BODY:
-        return hb_exchange_piece(connection->exchange, (struct hb_text){in, len});
+        return hb_exchange_piece(connection->line.exchange, (struct hb_text){in, len});
     case LWS_CALLBACK_HTTP_BODY_COMPLETION:
-        return hb_exchange_body_end(connection->exchange);
+        return hb_exchange_body_end(&connection->line);
     case LWS_CALLBACK_HTTP_WRITEABLE:
-        return hb_exchange_writable(&connection->exchange);
+        return hb_exchange_writable(&connection->line);
     case LWS_CALLBACK_TIMER:
-        hb_exchange_timer(connection->exchange);
-        return 0;
+        return hb_exchange_timer(&connection->line);
     case LWS_CALLBACK_CLOSED_HTTP:
-        hb_exchange_end(&connection->exchange);
+        hb_exchange_end(&connection->line);
         return 0;
     case LWS_CALLBACK_ESTABLISHED:
         return established(host, wsi, connection);
@@ -277,7 +156,7 @@ static int callback(struct lws *wsi, enum lws_callback_reasons reason, void *use
         hb_ws_peer_closing(&connection->session, in, len);
         return 0;
     default: /* LWS_CALLBACK_CLOSED */
-        hb_exchange_end(&connection->exchange);
+        hb_exchange_end(&connection->line);
         hb_ws_closed(host->endpoint, &connection->session);
         return 0;
     }
@@ -328,6 +207,8 @@ static bool create_context(struct hb_lws_host *host)
     info.retry_and_idle_policy = &no_pings;
     info.fd_limit_per_thread = 0;
     info.max_http_header_data2 = 16384;
+    info.timeout_secs = LIBRARY_TIME_S; /* read from the context only */
+    info.timeout_secs_ah_idle = HEADER_TIME_S;
     info.user = host;
     info.gid = (gid_t)-1;
     info.uid = (uid_t)-1;
@@ -358,7 +239,6 @@ static bool create_vhost(struct hb_lws_host *host)
     info.protocols = host->protocols;
     info.vhost_name = "manager";
     info.retry_and_idle_policy = &no_pings;
-    info.timeout_secs = HEADER_TIME_S;
     info.keepalive_timeout = KEEPALIVE_TIME_S;
     info.ka_time = 60;
     info.ka_probes = 3;

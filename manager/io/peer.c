@@ -18,6 +18,8 @@ struct hb_text hb_peer_host(struct lws *wsi, char out[HB_PEER_TEXT_SIZE])
     } else if (address.ss_family == AF_INET6) {
         const struct in6_addr *v6 = &((struct sockaddr_in6 *)&address)->sin6_addr;
 
+        if (IN6_IS_ADDR_LINKLOCAL(v6))
+            return (struct hb_text){NULL, 0}; /* means nothing without the interface, and nothing to others */
         if (IN6_IS_ADDR_V4MAPPED(v6))
             text = inet_ntop(AF_INET, v6->s6_addr + 12, out, HB_PEER_TEXT_SIZE);
         else

@@ -10,7 +10,8 @@
 
 struct lws;
 
-/* An IPv4 address in IPv6 clothes ("::ffff:10.0.0.3") is written as IPv4. Absent when the socket has no address. */
+/* An IPv4 address in IPv6 clothes ("::ffff:10.0.0.3") is written as IPv4. Absent when the socket has no
+ * address that others could use. */
 struct hb_text hb_peer_host(struct lws *wsi, char out[HB_PEER_TEXT_SIZE]);
 
 #endif

@@ -243,7 +243,8 @@ void hb_redis_store_close(struct hb_redis_store *store)
     store->closed = true;
     store->drained = NULL;
     hb_manager_set_store(store->manager, (struct hb_store_port){NULL, after_close});
-    hb_persist_tickets_clear(store->tickets);
+    hb_persist_tickets_give_up(store->tickets);
+    hb_persist_tickets_answer(store->tickets);
     hb_redis_session_close(store->session);
     uv_close((uv_handle_t *)&store->turn, on_handle_closed);
     uv_close((uv_handle_t *)&store->flush, on_handle_closed);

@@ -58,7 +58,7 @@ struct hb_persist_ticket *hb_redis_store_await(struct hb_redis_store *store, str
 
 /* Tries for at most wait_ms to get everything written, then calls back; for a graceful stop. */
 void hb_redis_store_drain(struct hb_redis_store *store, int64_t wait_ms, void (*done)(void *self), void *self);
-/* Cancels all tickets without a call, closes the link and its handles; frees itself when libuv has closed the last. */
+/* Answers all who wait with false, closes the link and its handles; frees itself when libuv has closed the last. */
 void hb_redis_store_close(struct hb_redis_store *store);
 
 #endif

@@ -9,7 +9,7 @@
 #include "proto/wire/codec.h"
 
 #define CLOSE_REASON_MAX 123 /* RFC 6455: a control frame holds 125 bytes, two of them the code */
-#define REPLY_MAX 512
+#define REPLY_MAX 2048       /* a sentence of 256 bytes, every one of them escaped */
 
 struct hb_ws_endpoint {
     struct hb_ingest *ingest;

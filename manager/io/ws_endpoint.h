@@ -28,7 +28,6 @@ struct hb_ws_session {
     bool established : 1;
     bool forgotten : 1;  /* the core does not know it, or no longer */
     bool introduced : 1; /* a beat of it was counted: the peer's address is of no interest any more */
-    bool partial_bad : 1;
     uint8_t id_len;
     char id[HB_ID_MAX + 1];
 };

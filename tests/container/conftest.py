@@ -51,7 +51,7 @@ def layers():
 
 @pytest.fixture(scope="session")
 def images(base_images, figure):
-    """Variables for docker-compose that name all images; ours under a name that nobody else has, and gone afterwards."""
+    """Variables for docker-compose that name all images; ours has a name that nobody else has, and goes afterwards."""
     ours = f"heartbeat-test:{os.getpid()}"
     names = {**base_images, "HEARTBEAT_IMAGE": ours}
     before = layers()

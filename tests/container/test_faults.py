@@ -108,8 +108,11 @@ def test_redis_killed_and_started_empty(stack):
     stack.compose("up", "-d", "--no-deps", "redis")
     wait_for("the manager is in step", lambda: stack.get("/readyz").status_code == 200)
     stack.wait_four_alive()
-    wait_for("the hash is whole", lambda: {worker: row["status"] for worker, row in stack.hash().items()} == dict.fromkeys(
-        WORKERS, "alive"))
+
+    def statuses():
+        return {worker: row["status"] for worker, row in stack.hash().items()}
+
+    wait_for("the hash is whole", lambda: statuses() == dict.fromkeys(WORKERS, "alive"))
 
 
 def test_the_fleet_scales_and_each_has_its_own_id(stack):

@@ -9,8 +9,11 @@
 set -euo pipefail
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+store=/var/cache/heartbeat-docker
 start_limit_s=60
+turn_limit_s=900 # for another run of this script to end: two daemons on one store or one bridge ruin each other
 stop_limit_s=30
+poll_s=0.1
 daemon=
 forwarding=/proc/sys/net/ipv4/ip_forward
 
@@ -23,21 +26,26 @@ answers() { docker version >"$work/answer" 2>&1; }
 
 has_compose() { docker-compose version >/dev/null 2>&1 || docker compose version >/dev/null 2>&1; }
 
+last_words() { grep -v level=info "$work/dockerd.log" | tail -n 1; }
+
 start_daemon() {
-    local deadline=$((SECONDS + start_limit_s))
+    local deadline
+    exec {turn}>"$store.lock"
+    flock --timeout $turn_limit_s "$turn" || skip "another run has had the daemon for more than $turn_limit_s s"
+    deadline=$((SECONDS + start_limit_s))
     export DOCKER_HOST=unix://$work/docker.sock
     # Docker leaves whoever turned forwarding on alone; else it turns it on, and the firewall's FORWARD chain to DROP.
     forwarded=$(cat $forwarding)
-    echo 1 >$forwarding
+    { echo 1 >$forwarding; } 2>/dev/null || skip "packets cannot be forwarded between networks here"
     [ -e /sys/class/net/docker0 ] || bridge_is_ours=1
     # The kernel ends it even when this script is killed with -9, as a test that takes too long is.
-    setpriv --pdeathsig TERM dockerd --host "$DOCKER_HOST" --data-root /var/cache/heartbeat-docker \
+    setpriv --pdeathsig TERM dockerd --host "$DOCKER_HOST" --data-root "$store" \
         --exec-root "$work/exec" --pidfile "$work/docker.pid" >"$work/dockerd.log" 2>&1 &
     daemon=$!
     until answers; do
-        kill -0 "$daemon" 2>/dev/null || skip "dockerd ended at once: $(grep -vE 'level=info' "$work/dockerd.log" | tail -n 1)"
-        [ $SECONDS -lt $deadline ] || skip "dockerd does not answer within $start_limit_s s: $(tail -n 1 "$work/dockerd.log")"
-        sleep 0.1
+        kill -0 "$daemon" 2>/dev/null || skip "dockerd ended at once: $(last_words)"
+        [ $SECONDS -lt $deadline ] || skip "dockerd does not answer within $start_limit_s s: $(last_words)"
+        sleep $poll_s
     done
     echo "started dockerd (pid $daemon)"
 }
@@ -47,7 +55,7 @@ clean_up() {
     local deadline=$((SECONDS + stop_limit_s))
     if [ -n "$daemon" ]; then
         kill -TERM "$daemon" 2>/dev/null || true
-        while kill -0 "$daemon" 2>/dev/null && [ $SECONDS -lt $deadline ]; do sleep 0.1; done
+        while kill -0 "$daemon" 2>/dev/null && [ $SECONDS -lt $deadline ]; do sleep $poll_s; done
         kill -KILL "$daemon" 2>/dev/null || true
         echo "$forwarded" >$forwarding
         [ -z "${bridge_is_ours-}" ] || ip link delete docker0 2>/dev/null || true
