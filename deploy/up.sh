@@ -204,7 +204,7 @@ start_manager() {
 start_workers() {
     local i name next=${WORKER_PORT:-8001}
     for ((i = 1; i <= worker_count; i++)); do
-        name=worker-$i
+        name=worker$i
         choose_port "$name" "$next"
         next=$((port_of[$name] + 1))
         names+=("$name")
@@ -223,7 +223,7 @@ all_alive() {
 # How to start a worker again that the user has killed.
 command_of() {
     printf 'WORKER_ID=%s WORKER_NAME="Worker %s" WORKER_PORT=%s MANAGER_HOST=%s MANAGER_PORT=%s %s' \
-        "$1" "${1#worker-}" "${port_of[$1]}" "$reach" "$MANAGER_PORT" build/release/worker/heartbeat-worker
+        "$1" "${1#worker}" "${port_of[$1]}" "$reach" "$MANAGER_PORT" build/release/worker/heartbeat-worker
 }
 
 tell() {
@@ -235,15 +235,15 @@ tell() {
     say "  the same, Redis  redis-cli -p $REDIS_PORT hgetall workers"
     say "  logs             $work"
     for ((i = 1; i <= worker_count; i++)); do
-        name=worker-$i
+        name=worker$i
         say "  $(printf '%-16s' "$name") http://${reach}:${port_of[$name]}/  pid ${pid_of[$name]}"
     done
     say "  manager          pid ${pid_of[manager]}"
     say "  redis            pid ${pid_of[redis]}"
     say ""
     say "See one flip: kill it, and ask. It is disconnected at once, and not_responding ${HEARTBEAT_TIMEOUT:-15} s after its last beat."
-    say "  kill -9 ${pid_of[worker-1]}"
-    say "  curl $url/workers/worker-1"
+    say "  kill -9 ${pid_of[worker1]}"
+    say "  curl $url/workers/worker1"
     say ""
 }
 

@@ -67,7 +67,7 @@ quietly() {
 }
 
 build_all() {
-    quietly cmake --preset asan -DHB_WERROR=ON -DHB_PLAIN_BUILD_DIR="$PWD/$plain" &&
+    quietly cmake --preset asan -DHB_WERROR=ON -DHB_TESTS=ON -DHB_PLAIN_BUILD_DIR="$PWD/$plain" &&
         quietly cmake --build "$asan" &&
         quietly cmake -S . -B "$plain" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DHB_TESTS=OFF -DHB_WERROR=ON &&
         quietly cmake --build "$plain"

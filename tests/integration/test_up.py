@@ -102,13 +102,13 @@ def test_the_story_it_tells_is_true(up):
     assert {row["status"] for row in run.workers().values()} == {"alive"}
     redis_line = re.search(r"redis-cli -p \d+ hgetall workers", run.output())[0]
     stored = subprocess.run(redis_line.split(), capture_output=True, text=True, check=True).stdout.splitlines()
-    assert {json.loads(row)["worker_id"] for row in stored[1::2]} == {"worker-1", "worker-2"}
+    assert {json.loads(row)["worker_id"] for row in stored[1::2]} == {"worker1", "worker2"}
 
-    os.kill(run.pid_of("worker-1"), signal.SIGKILL)
-    wait_for("worker-1 is not_responding", lambda: run.workers()["worker-1"]["status"] == "not_responding")
-    wait_for("up.sh says so", lambda: "worker-1 (pid" in run.output())
+    os.kill(run.pid_of("worker1"), signal.SIGKILL)
+    wait_for("worker1 is not_responding", lambda: run.workers()["worker1"]["status"] == "not_responding")
+    wait_for("up.sh says so", lambda: "worker1 (pid" in run.output())
     assert run.popen.poll() is None, "up.sh goes on without a worker"
-    assert run.workers()["worker-2"]["status"] == "alive"
+    assert run.workers()["worker2"]["status"] == "alive"
 
     run.signal_group(signal.SIGINT)
     assert run.popen.wait(60) == 130
@@ -127,7 +127,7 @@ def test_other_ways_to_stop_it(up, number, code):
 def test_a_frozen_worker_does_not_keep_it(up):
     run = up("--workers=1")
     run.wait_up()
-    os.kill(run.pid_of("worker-1"), signal.SIGSTOP)
+    os.kill(run.pid_of("worker1"), signal.SIGSTOP)
     run.signal_group(signal.SIGINT)
     assert run.popen.wait(60) == 130
     run.assert_nothing_left()
@@ -164,5 +164,5 @@ def test_a_port_that_is_taken(up):
         taken.listen()
         run = up("--exit-when-alive", "--workers=1", WORKER_PORT=str(port))
         assert run.popen.wait(BUILD_LIMIT_S) == 0, run.output()
-    assert f"port {port} is in use: worker-1 listens on {port + 1}" in run.output()
+    assert f"port {port} is in use: worker1 listens on {port + 1}" in run.output()
     run.assert_nothing_left()
