@@ -9,7 +9,11 @@
 #include "manager/io/peer.h"
 #include "proto/wire/codec.h"
 
-#define LISTING_BYTES_MAX ((size_t)4 << 30)
+/*
+ * Most bytes that all listings together may hold: the one that is current, and older ones that slow readers have not
+ * taken yet. One alone may be larger. Beyond that GET /workers is refused until readers have read, or were cut off.
+ */
+#define LISTINGS_BYTES_MAX ((size_t)256 << 20)
 
 struct hb_http_api {
     struct hb_ingest *ingest;
@@ -19,6 +23,7 @@ struct hb_http_api {
     struct hb_exchange_handler handler;
     struct hb_shared_body *listing; /* GET /workers as of listing_version; NULL none */
     uint64_t listing_version;
+    size_t listings_bytes; /* of all versions that somebody still reads */
 };
 
 struct route {
@@ -161,9 +166,14 @@ static void answer_listing(struct hb_http_api *api, struct hb_exchange *exchange
     (void)unused;
     if (api->listing == NULL || api->listing_version != version) {
         hb_shared_body_drop(api->listing);
-        hb_buf_init(&buf, LISTING_BYTES_MAX);
+        api->listing = NULL;
+        if (api->listings_bytes > LISTINGS_BYTES_MAX) {
+            hb_exchange_answer_error(exchange, 503, "Retry-After: 5\r\n", "too many slow readers hold older listings");
+            return;
+        }
+        hb_buf_init(&buf, SIZE_MAX / 2);
         write_listing(api, &buf);
-        api->listing = hb_buf_status(&buf) == HB_OK ? hb_shared_body_new(&buf) : NULL;
+        api->listing = hb_buf_status(&buf) == HB_OK ? hb_shared_body_new(&buf, &api->listings_bytes) : NULL;
         api->listing_version = version;
         hb_buf_free(&buf);
     }

@@ -39,7 +39,7 @@ struct hb_exchange {
 
 /* ---- shared bodies ---- */
 
-struct hb_shared_body *hb_shared_body_new(struct hb_buf *buf)
+struct hb_shared_body *hb_shared_body_new(struct hb_buf *buf, size_t *account)
 {
     struct hb_shared_body *body = malloc(sizeof *body);
 
@@ -48,6 +48,9 @@ struct hb_shared_body *hb_shared_body_new(struct hb_buf *buf)
     body->users = 1;
     body->len = buf->len;
     body->bytes = hb_buf_take(buf);
+    body->account = account;
+    if (account != NULL)
+        *account += body->len;
     return body;
 }
 
@@ -61,6 +64,8 @@ void hb_shared_body_drop(struct hb_shared_body *body)
 {
     if (body == NULL || --body->users > 0)
         return;
+    if (body->account != NULL)
+        *body->account -= body->len;
     free(body->bytes);
     free(body);
 }
@@ -173,7 +178,7 @@ void hb_exchange_answer(struct hb_exchange *exchange, unsigned status, const cha
 
 void hb_exchange_answer_buf(struct hb_exchange *exchange, unsigned status, const char *extra, struct hb_buf *json)
 {
-    struct hb_shared_body *body = hb_buf_status(json) == HB_OK ? hb_shared_body_new(json) : NULL;
+    struct hb_shared_body *body = hb_buf_status(json) == HB_OK ? hb_shared_body_new(json, NULL) : NULL;
 
     if (body == NULL) {
         hb_exchange_answer(exchange, 503, NULL, "Retry-After: 1\r\n", NULL);

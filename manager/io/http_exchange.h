@@ -32,9 +32,11 @@ struct hb_shared_body {
     unsigned users;
     size_t len;
     char *bytes;
+    size_t *account; /* of all bodies of a kind that are in use, in bytes; NULL: not counted */
 };
 
-struct hb_shared_body *hb_shared_body_new(struct hb_buf *buf); /* takes the buffer's bytes; NULL when out of memory */
+/* Takes the buffer's bytes. account may be NULL; else it outlives the body. NULL when out of memory. */
+struct hb_shared_body *hb_shared_body_new(struct hb_buf *buf, size_t *account);
 struct hb_shared_body *hb_shared_body_keep(struct hb_shared_body *body);
 void hb_shared_body_drop(struct hb_shared_body *body); /* accepts NULL */
 

@@ -65,7 +65,8 @@ bool hb_id_valid(struct hb_text id)
         if (!is_id_byte(id.bytes[i]))
             return false;
     }
-    return true;
+    /* A path cannot name these two: every server and client takes /workers/.. for another one. */
+    return !hb_text_equal(id, HB_TEXT(".")) && !hb_text_equal(id, HB_TEXT(".."));
 }
 
 bool hb_name_valid(struct hb_text name)

@@ -114,7 +114,7 @@ const char *hb_announced_text(enum hb_announced announced);
 const char *hb_edge_channel(enum hb_edge edge);
 const char *hb_reason_text(enum hb_reason reason);
 
-bool hb_id_valid(struct hb_text id);     /* [A-Za-z0-9._:-]{1,64} */
+bool hb_id_valid(struct hb_text id);     /* [A-Za-z0-9._:-]{1,64}, but not "." or ".." */
 bool hb_name_valid(struct hb_text name); /* 1 to 128 bytes of UTF-8 without control characters */
 
 /* POST /register. Absent texts have bytes == NULL, absent numbers are 0: what was known before stays. */

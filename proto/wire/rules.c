@@ -22,7 +22,11 @@ static const char *id_fault(struct hb_text id)
         return "is empty; it must have 1 to " TEXT_OF(HB_ID_MAX) " characters";
     if (id.len > HB_ID_MAX)
         return "is longer than " TEXT_OF(HB_ID_MAX) " bytes";
-    return hb_id_valid(id) ? NULL : "has a character outside [A-Za-z0-9._:-]";
+    if (hb_id_valid(id))
+        return NULL;
+    if (hb_text_equal(id, HB_TEXT(".")) || hb_text_equal(id, HB_TEXT("..")))
+        return "cannot stand in a path";
+    return "has a character outside [A-Za-z0-9._:-]";
 }
 
 static const char *name_fault(struct hb_text name)

@@ -70,6 +70,9 @@ static void an_id_has_1_to_64_bytes(void **state)
     memset(id, 'a', sizeof id);
     assert_false(hb_id_valid((struct hb_text){NULL, 0}));
     assert_false(hb_id_valid((struct hb_text){id, 0}));
+    assert_false(hb_id_valid(HB_TEXT(".")));
+    assert_false(hb_id_valid(HB_TEXT("..")));
+    assert_true(hb_id_valid(HB_TEXT("...")));
     assert_true(hb_id_valid((struct hb_text){id, 1}));
     assert_true(hb_id_valid((struct hb_text){id, HB_ID_MAX}));
     assert_false(hb_id_valid((struct hb_text){id, HB_ID_MAX + 1}));
