@@ -253,7 +253,7 @@ watch_over() {
     say "Ctrl-C stops everything."
     while :; do
         ended=
-        wait -n -p ended "${pid_of[@]}" || true
+        wait -n -p ended "${pid_of[@]}" 2>/dev/null || true # bash's own line about a killed child is in the way
         [ -n "$ended" ] || continue
         for candidate in "${!pid_of[@]}"; do
             if [ "${pid_of[$candidate]}" = "$ended" ]; then name=$candidate; fi

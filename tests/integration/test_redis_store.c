@@ -242,8 +242,14 @@ static void test_tickets(void **state)
     assert_int_equal(not_stored, 1);
     real_redis_thaw(&rig->redis);
     rig_until(rig, rig_in_step);
-    await(rig, "w1", 60000);
-    stored = not_stored = -1; /* the teardown closes the store, and nobody may be called after that */
+
+    real_redis_freeze(&rig->redis);
+    rig_register(rig, "w3");
+    await(rig, "w3", 60000); /* the store is closed meanwhile: who waits holds a ticket that is gone then */
+    rig_stop_manager(rig);
+    assert_int_equal(not_stored, 1);
+    assert_int_equal(stored, 0);
+    real_redis_thaw(&rig->redis);
 }
 
 /* ---- the end ---- */
