@@ -73,6 +73,8 @@ static bool open_manager(struct program *program)
         .restart_grace_ms = config->restart_grace_ms,
         .reap_after_ms = config->reap_after_ms,
         .max_workers = (uint32_t)config->max_workers,
+        .text_bytes_max = HB_TEXTS_BYTES_MAX,
+        .timeline_bytes_max = HB_TIMELINES_BYTES_MAX,
     };
 
     if (getrandom(rules.hash_seed, sizeof rules.hash_seed, 0) != sizeof rules.hash_seed)
@@ -99,7 +101,8 @@ static bool open_adapters(struct program *program)
     program->endpoint = hb_ws_endpoint_new(program->ingest);
     if (program->store == NULL || program->endpoint == NULL)
         return false;
-    program->api = hb_http_api_new(program->ingest, program->store, config->allowed_origins);
+    program->api = hb_http_api_new(hb_loop_uv(program->loop), program->ingest, program->store,
+                                   config->allowed_origins);
     hb_manager_set_sockets(program->manager, hb_ws_endpoint_port(program->endpoint));
     return program->api != NULL;
 }

@@ -57,6 +57,19 @@ static enum hb_err bad_id(struct hb_ingest *ingest)
     return HB_ERR_INVALID;
 }
 
+static void say_full(struct hb_ingest *ingest)
+{
+    const struct hb_registry *registry = hb_manager_registry(ingest->manager);
+    const struct hb_registry_rules *rules = hb_registry_rules(registry);
+
+    if (hb_registry_entries(registry) >= rules->max_workers)
+        snprintf(ingest->error, sizeof ingest->error, "the manager is full: MAX_WORKERS is %u", rules->max_workers);
+    else
+        snprintf(ingest->error, sizeof ingest->error,
+                 "the manager is full: names, hosts, urls and attributes of all workers take %zu MiB already",
+                 rules->text_bytes_max >> 20);
+}
+
 /* The sentence for what the registry refuses. */
 static enum hb_err refused(struct hb_ingest *ingest, struct hb_text id, enum hb_err err)
 {
@@ -77,8 +90,7 @@ static enum hb_err refused(struct hb_ingest *ingest, struct hb_text id, enum hb_
                  len, id.bytes, HB_REMOVED_FOR_MS / 1000);
         break;
     case HB_ERR_FULL:
-        snprintf(error, size, "the manager is full: MAX_WORKERS is %u",
-                 hb_registry_rules(hb_manager_registry(ingest->manager))->max_workers);
+        say_full(ingest);
         break;
     case HB_ERR_STALE:
         snprintf(error, size, "worker %.*s has a newer connection", len, id.bytes);
@@ -146,6 +158,38 @@ void hb_ingest_socket_closed(struct hb_ingest *ingest, struct hb_text id, void *
     /* Stale when a newer socket took over meanwhile: then the end of this one means nothing. */
     if (hb_manager_apply(ingest->manager, &input, now) != HB_OK)
         return;
+}
+
+static enum hb_err apply_maintenance(struct hb_ingest *ingest, struct hb_text id,
+                                     const struct hb_maintenance *maintenance, struct hb_moment now)
+{
+    struct hb_input input = {.kind = HB_INPUT_MAINTENANCE, .id = id, .maintenance = maintenance};
+    enum hb_err err = hb_manager_apply(ingest->manager, &input, now);
+
+    return err == HB_OK ? HB_OK : refused(ingest, id, err);
+}
+
+enum hb_err hb_ingest_maintenance(struct hb_ingest *ingest, struct hb_text id, struct hb_text body,
+                                  struct hb_moment now)
+{
+    struct hb_maintenance maintenance = {.ttl_ms = HB_MAINTENANCE_MAX_MS};
+    enum hb_err err;
+
+    if (!hb_id_valid(id))
+        return bad_id(ingest);
+    if (body.len > 0) {
+        err = hb_decode_maintenance(ingest->decoder, body, &maintenance);
+        if (err != HB_OK)
+            return decode_failed(ingest, err);
+    }
+    return apply_maintenance(ingest, id, &maintenance, now);
+}
+
+enum hb_err hb_ingest_end_maintenance(struct hb_ingest *ingest, struct hb_text id, struct hb_moment now)
+{
+    if (!hb_id_valid(id))
+        return bad_id(ingest);
+    return apply_maintenance(ingest, id, &(struct hb_maintenance){.ttl_ms = 0}, now);
 }
 
 enum hb_err hb_ingest_remove(struct hb_ingest *ingest, struct hb_text id, struct hb_moment now)

@@ -32,6 +32,12 @@ void hb_ingest_socket_closed(struct hb_ingest *ingest, struct hb_text id, void *
                              struct hb_moment now);
 enum hb_err hb_ingest_remove(struct hb_ingest *ingest, struct hb_text id, struct hb_moment now) HB_MUST_CHECK;
 
+/* body may be empty: the longest ttl, no reason. Again: the new ttl and reason replace the old ones. */
+enum hb_err hb_ingest_maintenance(struct hb_ingest *ingest, struct hb_text id, struct hb_text body,
+                                  struct hb_moment now) HB_MUST_CHECK;
+/* HB_OK also when it was not in maintenance. */
+enum hb_err hb_ingest_end_maintenance(struct hb_ingest *ingest, struct hb_text id, struct hb_moment now) HB_MUST_CHECK;
+
 struct hb_manager *hb_ingest_manager(struct hb_ingest *ingest);
 
 #endif

@@ -36,7 +36,7 @@ struct hb_manager *hb_manager_new(struct hb_text id, const struct hb_registry_ru
     manager->sockets.close = no_socket;
     manager->store.wake = no_store;
     manager->registry = hb_registry_new(rules);
-    manager->mirror = hb_mirror_new(id);
+    manager->mirror = manager->registry != NULL ? hb_mirror_new(id, manager->registry) : NULL;
     manager->outbox = hb_outbox_new(HB_OUTBOX_MAX);
     if (manager->registry == NULL || manager->mirror == NULL || manager->outbox == NULL) {
         hb_manager_free(manager);
@@ -51,8 +51,7 @@ void hb_manager_free(struct hb_manager *manager)
     if (manager == NULL)
         return;
     hb_outbox_free(manager->outbox);
-    if (manager->mirror != NULL)
-        hb_mirror_free(manager->mirror, manager->registry);
+    hb_mirror_free(manager->mirror);
     hb_registry_free(manager->registry);
     free(manager);
 }

@@ -32,8 +32,9 @@ struct slot {
     uint32_t row_len, row_cap; /* row_len 0: never built */
     uint8_t state;
     bool stale;
-    bool owed;  /* stale, and it could not wait: a change that was not built for want of memory */
-    bool again; /* the bytes changed while in flight */
+    bool owed;   /* stale, and it could not wait: a change that was not built for want of memory */
+    bool again;  /* the bytes changed while in flight */
+    bool stored; /* Redis has had a row of this worker since it last lost them */
     char bytes[];
 };
 
@@ -41,13 +42,16 @@ struct hb_mirror {
     struct hb_link lists[SLOT_STATES];
     size_t dirty;
     size_t behind; /* stale slots that are dirty or in flight */
+    size_t stored;
+    bool missing; /* a worker found no memory for its slot: look through all of them */
     uint64_t version;
+    struct hb_registry *registry;
     struct hb_buf row; /* the row under construction */
     char *manager_id;
     size_t manager_id_len;
 };
 
-struct hb_mirror *hb_mirror_new(struct hb_text manager_id)
+struct hb_mirror *hb_mirror_new(struct hb_text manager_id, struct hb_registry *registry)
 {
     struct hb_mirror *mirror = calloc(1, sizeof *mirror);
 
@@ -59,15 +63,15 @@ struct hb_mirror *hb_mirror_new(struct hb_text manager_id)
         return NULL;
     }
     mirror->manager_id_len = manager_id.len;
+    mirror->registry = registry;
     hb_buf_init(&mirror->row, HB_ROW_BYTES_MAX);
     for (size_t i = 0; i < SLOT_STATES; i++)
         hb_link_init(&mirror->lists[i]);
     return mirror;
 }
 
-void hb_mirror_free(struct hb_mirror *mirror, struct hb_registry *registry)
+void hb_mirror_free(struct hb_mirror *mirror)
 {
-    (void)registry; /* must still be alive: the slots are unhung from its workers */
     if (mirror == NULL)
         return;
     for (size_t i = 0; i < SLOT_STATES; i++) {
@@ -88,8 +92,10 @@ static struct slot *slot_of(struct hb_mirror *mirror, struct hb_worker *worker)
     if (slot != NULL)
         return slot;
     slot = calloc(1, sizeof *slot);
-    if (slot == NULL)
+    if (slot == NULL) {
+        mirror->missing = true;
         return NULL;
+    }
     slot->worker = worker;
     slot->state = CLEAN;
     hb_link_init(&slot->link);
@@ -201,6 +207,13 @@ static enum hb_err build_or_owe(struct hb_mirror *mirror, struct slot **slot)
     return err;
 }
 
+static void set_stored(struct hb_mirror *mirror, struct slot *slot, bool stored)
+{
+    if (slot->stored != stored)
+        mirror->stored += stored ? 1 : (size_t)-1;
+    slot->stored = stored;
+}
+
 static void make_dirty(struct hb_mirror *mirror, struct slot *slot)
 {
     if (slot->state == IN_FLIGHT)
@@ -244,6 +257,8 @@ enum hb_err hb_mirror_adopt(struct hb_mirror *mirror, struct hb_worker *worker)
     err = build_or_owe(mirror, &slot);
     if (err == HB_OK && slot->state != IN_FLIGHT)
         move(mirror, slot, CLEAN);
+    if (err == HB_OK)
+        set_stored(mirror, slot, true);
     return err;
 }
 
@@ -255,6 +270,7 @@ void hb_mirror_drop(struct hb_mirror *mirror, struct hb_worker *worker)
         return;
     if (slot->row_len > 0)
         mirror->version++;
+    set_stored(mirror, slot, false);
     leave(mirror, slot);
     free(slot);
     worker->shell = NULL;
@@ -274,6 +290,19 @@ static void rebuild_stale(struct hb_mirror *mirror, enum slot_state state)
     }
 }
 
+/* Workers whose slot found no memory once; those for whom there is still none make it `missing` again. */
+static void add_missing(struct hb_mirror *mirror)
+{
+    mirror->missing = false;
+    for (size_t i = 0; i < hb_registry_count(mirror->registry); i++) {
+        struct hb_worker *worker = hb_registry_worker_at(mirror->registry, i);
+
+        /* A slot whose row cannot be built owes it, and is in the list of those that a refresh builds. */
+        if (worker->shell == NULL && hb_mirror_change(mirror, worker) != HB_OK && worker->shell == NULL)
+            return;
+    }
+}
+
 void hb_mirror_refresh(struct hb_mirror *mirror)
 {
     struct hb_link *touched = &mirror->lists[TOUCHED];
@@ -290,14 +319,19 @@ void hb_mirror_refresh(struct hb_mirror *mirror)
         rebuild_stale(mirror, DIRTY);
         rebuild_stale(mirror, IN_FLIGHT);
     }
+    if (mirror->missing)
+        add_missing(mirror);
 }
 
-void hb_mirror_dirty_all(struct hb_mirror *mirror, struct hb_registry *registry)
+void hb_mirror_dirty_all(struct hb_mirror *mirror)
 {
-    for (size_t i = 0; i < hb_registry_count(registry); i++) {
-        struct slot *slot = slot_of(mirror, hb_registry_worker_at(registry, i));
+    for (size_t i = 0; i < hb_registry_count(mirror->registry); i++) {
+        struct slot *slot = slot_of(mirror, hb_registry_worker_at(mirror->registry, i));
 
-        if (slot != NULL && (slot->row_len > 0 || build_or_owe(mirror, &slot) == HB_OK))
+        if (slot == NULL)
+            continue;
+        set_stored(mirror, slot, false);
+        if (slot->row_len > 0 || build_or_owe(mirror, &slot) == HB_OK)
             make_dirty(mirror, slot);
     }
 }
@@ -335,6 +369,11 @@ uint64_t hb_mirror_version(const struct hb_mirror *mirror)
 size_t hb_mirror_dirty_count(const struct hb_mirror *mirror)
 {
     return mirror->dirty;
+}
+
+size_t hb_mirror_stored_count(const struct hb_mirror *mirror)
+{
+    return mirror->stored;
 }
 
 /* ---- batches ---- */
@@ -376,6 +415,7 @@ void hb_mirror_acked(struct hb_mirror *mirror)
 
         move(mirror, slot, slot->again ? DIRTY : slot->stale ? TOUCHED : CLEAN);
         slot->again = false;
+        set_stored(mirror, slot, true);
     }
 }
 

@@ -17,8 +17,9 @@
 
 struct hb_mirror;
 
-struct hb_mirror *hb_mirror_new(struct hb_text manager_id); /* NULL when out of memory; keeps a copy of the name */
-void hb_mirror_free(struct hb_mirror *mirror, struct hb_registry *registry); /* also the slots of all its workers */
+/* NULL when out of memory. Keeps a copy of the name; the registry outlives the mirror. */
+struct hb_mirror *hb_mirror_new(struct hb_text manager_id, struct hb_registry *registry);
+void hb_mirror_free(struct hb_mirror *mirror); /* also the slots that hang on the registry's workers */
 
 /* The row shows something new that can wait for the next refresh: a beat. O(1), allocates on a worker's first. */
 enum hb_err hb_mirror_touch(struct hb_mirror *mirror, struct hb_worker *worker) HB_MUST_CHECK;
@@ -29,10 +30,13 @@ enum hb_err hb_mirror_adopt(struct hb_mirror *mirror, struct hb_worker *worker) 
 /* The worker is gone: gives up its slot, also when in flight. */
 void hb_mirror_drop(struct hb_mirror *mirror, struct hb_worker *worker);
 
-/* Builds the rows of all that were touched since the last refresh and makes them dirty. */
+/*
+ * Builds the rows of all that were touched since the last refresh and makes them dirty; also of those for whose first
+ * row there was no memory.
+ */
 void hb_mirror_refresh(struct hb_mirror *mirror);
 /* Makes every row dirty: Redis lost them. */
-void hb_mirror_dirty_all(struct hb_mirror *mirror, struct hb_registry *registry);
+void hb_mirror_dirty_all(struct hb_mirror *mirror);
 
 /* The row's bytes as built last; absent when it has none (out of memory when it was to be built). */
 struct hb_text hb_mirror_row(const struct hb_worker *worker);
@@ -41,6 +45,8 @@ bool hb_mirror_is_clean(const struct hb_worker *worker);
 /* Grows with every change of any row's bytes and of the set of rows. */
 uint64_t hb_mirror_version(const struct hb_mirror *mirror);
 size_t hb_mirror_dirty_count(const struct hb_mirror *mirror);
+/* Workers of whom Redis has some row, as far as we know: acked, and not lost since (hb_mirror_dirty_all). */
+size_t hb_mirror_stored_count(const struct hb_mirror *mirror);
 
 /*
  * Moves one particular row, whatever its state, to in flight. False when it is there already, or when there is no

@@ -26,6 +26,7 @@ struct hb_outbox {
     size_t cap;
     size_t first, count;
     size_t ceiling;
+    size_t bytes; /* of all items */
     uint64_t lost, lost_ever;
     uint64_t lost_seq;
     struct block *oldest, *newest; /* newest stays when it is empty */
@@ -108,8 +109,14 @@ static void block_give_back(struct hb_outbox *outbox)
 
 /* ---- the ring ---- */
 
+static size_t size_of(const struct hb_outbox_item *item)
+{
+    return sizeof *item + item->id_len + 1 + item->event_len;
+}
+
 static void drop_first(struct hb_outbox *outbox)
 {
+    outbox->bytes -= size_of(*place_of(outbox, 0));
     block_give_back(outbox);
     outbox->first = (outbox->first + 1) % outbox->cap;
     outbox->count--;
@@ -181,8 +188,9 @@ void hb_outbox_push(struct hb_outbox *outbox, const struct hb_event *event)
         count_loss(outbox, event->seq);
         return;
     }
-    if (outbox->count == outbox->cap)
-        lose_first(outbox); /* the ceiling: at the cost of the oldest */
+    outbox->bytes += size_of(item);
+    while (outbox->count == outbox->cap || (outbox->bytes > HB_OUTBOX_BYTES_MAX && outbox->count > 0))
+        lose_first(outbox); /* a ceiling: at the cost of the oldest */
     *place_of(outbox, outbox->count) = item;
     outbox->count++;
 }

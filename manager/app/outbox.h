@@ -1,8 +1,9 @@
 /*
  * outbox: the transitions that Redis has not confirmed yet, in order, each as the bytes of its event.
  *
- * A ring with a ceiling (HB_OUTBOX_MAX): beyond it the oldest are dropped and counted, and hb_outbox_lost says so until
- * the store has told listeners with one `reset` event to read the hash again.
+ * A ring with two ceilings (HB_OUTBOX_MAX items, HB_OUTBOX_BYTES_MAX of limits.h): beyond them the oldest are dropped
+ * and counted, and hb_outbox_lost says so until the store has told listeners with one `reset` event to read the hash
+ * again.
  */
 #ifndef HB_APP_OUTBOX_H
 #define HB_APP_OUTBOX_H

@@ -26,6 +26,8 @@ hb_mono_ms hb_deadline_of(const struct hb_worker *worker, const struct hb_regist
     earliest = hb_mono_earlier(worker->hold_until, hb_deadline_reap(worker, rules));
     if (hb_worker_can_time_out(worker))
         earliest = hb_mono_earlier(earliest, silence_beyond(worker, hb_worker_patience(worker, rules)));
+    if (worker->maintenance)
+        earliest = hb_mono_earlier(earliest, worker->rare->maintenance_until);
     if (worker->id_conflict)
         earliest = hb_mono_earlier(earliest, worker->rare->conflict_until);
     return earliest;

@@ -6,6 +6,11 @@
 
 #include "manager/core/worker_state.h"
 
+/* What the texts of all workers may take. */
+struct hb_text_budget {
+    size_t used_bytes, most_bytes;
+};
+
 /* A text on its way in: allocated before anything changes, so that running out of memory changes nothing. */
 struct hb_own_text {
     char **slot;
@@ -21,9 +26,12 @@ struct hb_identity {
     struct hb_text name, host, url, attributes; /* absent: stays as it is */
 };
 
-/* All texts of an identity, or HB_ERR_NO_MEMORY and none. */
-enum hb_err hb_worker_set_identity(struct hb_worker *worker, const struct hb_identity *identity) HB_MUST_CHECK;
-/* Metrics, attributes and counts of a beat. When memory is short the older ones stay: the beat must count. */
-void hb_worker_set_figures(struct hb_worker *worker, const struct hb_beat *beat);
+/* All texts of an identity; or HB_ERR_NO_MEMORY, or HB_ERR_FULL beyond the budget, and none. */
+enum hb_err hb_worker_set_identity(struct hb_worker *worker, const struct hb_identity *identity,
+                                   struct hb_text_budget *budget) HB_MUST_CHECK;
+/* Metrics, attributes and counts of a beat. When room is short the older ones stay: the beat must count. */
+void hb_worker_set_figures(struct hb_worker *worker, const struct hb_beat *beat, struct hb_text_budget *budget);
+/* Gives up what the two above have set. */
+void hb_worker_free_texts(struct hb_worker *worker, struct hb_text_budget *budget);
 
 #endif

@@ -17,6 +17,8 @@ struct hb_registry *hb_registry_new(const struct hb_registry_rules *rules)
     if (registry == NULL)
         return NULL;
     registry->rules = *rules;
+    registry->texts.most_bytes = rules->text_bytes_max != 0 ? rules->text_bytes_max : SIZE_MAX;
+    registry->timelines.most_bytes = rules->timeline_bytes_max != 0 ? rules->timeline_bytes_max : SIZE_MAX;
     hb_heap_init(&registry->deadlines);
     registry->by_id = hb_map_new(rules->hash_seed);
     if (registry->by_id == NULL) {
@@ -149,15 +151,14 @@ enum hb_err hb_entry_create(struct hb_turn *turn, struct hb_text id, struct hb_w
     return HB_OK;
 }
 
-static void free_parts(struct hb_worker *worker)
+static void free_parts(struct hb_registry *registry, struct hb_worker *worker)
 {
-    free(worker->name);
-    free(worker->host);
-    free(worker->url);
-    free(worker->attributes);
-    free(worker->metrics);
-    if (worker->rare != NULL)
+    hb_worker_free_texts(worker, &registry->texts);
+    hb_timeline_free(&worker->timeline, &registry->timelines);
+    if (worker->rare != NULL) {
         free(worker->rare->reported_status);
+        free(worker->rare->maintenance_reason);
+    }
     free(worker->rare);
 }
 
@@ -166,7 +167,7 @@ void hb_entry_reset(struct hb_turn *turn, struct hb_worker *worker)
     struct hb_heap_node deadline = worker->deadline;
     size_t fixed = offsetof(struct hb_worker, id_len);
 
-    free_parts(worker);
+    free_parts(turn->registry, worker);
     memset(worker, 0, fixed);
     worker->deadline = deadline;
     set_initial(worker, turn);
@@ -178,7 +179,7 @@ void hb_entry_destroy(struct hb_registry *registry, struct hb_worker *worker)
         ordered_remove(registry, worker);
     hb_heap_remove(&registry->deadlines, &worker->deadline);
     hb_map_remove(registry->by_id, worker->id, worker->id_len);
-    free_parts(worker);
+    free_parts(registry, worker);
     free(worker);
 }
 
@@ -251,6 +252,34 @@ static bool differs(const struct hb_worker *worker, const struct hb_before *befo
            worker->maintenance != before->maintenance;
 }
 
+/* How its socket ended, where that is the reason. */
+static uint16_t socket_code_of(const struct hb_worker *worker, enum hb_reason reason)
+{
+    return reason == HB_REASON_CONNECTION_CLOSED || reason == HB_REASON_GOODBYE ? worker->last_close : 0;
+}
+
+static void remember(struct hb_registry *registry, struct hb_worker *worker, const struct hb_effect *effect,
+                     hb_wall_ms at)
+{
+    const struct hb_transition transition = {
+        .at = at,
+        .seq_low = (uint32_t)effect->seq,
+        .silence_ms = effect->silence_ms < UINT32_MAX ? (uint32_t)effect->silence_ms : UINT32_MAX,
+        .close_code = effect->socket_code,
+        .status = worker->status,
+        .previous = effect->previous,
+        .edge = effect->edge,
+        .reason = effect->reason,
+        .health = worker->health,
+        .serving = worker->serving,
+        .ready = worker->ready,
+        .draining = worker->draining,
+        .maintenance = worker->maintenance,
+    };
+
+    hb_timeline_push(&worker->timeline, &registry->timelines, &transition);
+}
+
 bool hb_turn_settle(struct hb_turn *turn, struct hb_worker *worker, const struct hb_before *before,
                     enum hb_reason reason, bool address_changed)
 {
@@ -277,7 +306,9 @@ bool hb_turn_settle(struct hb_turn *turn, struct hb_worker *worker, const struct
     effect->edge = edge;
     effect->reason = reason;
     effect->silence_ms = before->silence_ms;
+    effect->socket_code = socket_code_of(worker, reason);
     effect->gone = worker->status == HB_STATUS_REMOVED;
+    remember(registry, worker, effect, turn->wall);
     hb_entry_arm(registry, worker);
     return true;
 }
@@ -344,6 +375,14 @@ static void end_hold(struct hb_turn *turn, struct hb_worker *worker)
     hb_turn_settle(turn, worker, &before, HB_REASON_CONNECTION_CLOSED, false);
 }
 
+static void end_maintenance(struct hb_turn *turn, struct hb_worker *worker)
+{
+    struct hb_before before = hb_turn_before(turn, worker);
+
+    hb_maintenance_end(worker);
+    hb_turn_settle(turn, worker, &before, HB_REASON_MAINTENANCE, false);
+}
+
 /* Does what is due for a visible worker. What is not due stays; the entry is armed again by the caller. */
 static void expire_worker(struct hb_turn *turn, struct hb_worker *worker)
 {
@@ -357,6 +396,8 @@ static void expire_worker(struct hb_turn *turn, struct hb_worker *worker)
         time_out(turn, worker);
     } else if (worker->hold_until.ms <= turn->now.ms) {
         end_hold(turn, worker);
+    } else if (worker->maintenance && worker->rare->maintenance_until.ms <= turn->now.ms) {
+        end_maintenance(turn, worker);
     } else if (hb_deadline_reap(worker, rules).ms <= turn->now.ms) {
         hb_turn_remove(turn, worker, HB_REASON_REAPED);
     }

@@ -26,7 +26,8 @@ enum hb_input_kind {
     HB_INPUT_BEAT,          /* beat, peer_host; socket, or NULL when it came over HTTP */
     HB_INPUT_SOCKET_CLOSED, /* socket, close_code (HB_CLOSE_ABNORMAL when there was none) */
     HB_INPUT_REMOVE,
-    HB_INPUT_RESTORE, /* row, seed_shape */
+    HB_INPUT_RESTORE,     /* row, seed_shape */
+    HB_INPUT_MAINTENANCE, /* maintenance: into it or, with ttl_ms 0, out of it */
 };
 
 struct hb_input {
@@ -39,6 +40,7 @@ struct hb_input {
     const struct hb_registration *registration; /* its id is not read */
     const struct hb_beat *beat;
     const struct hb_row *row; /* its id is not read */
+    const struct hb_maintenance *maintenance;
 };
 
 enum hb_effect_kind {
@@ -58,8 +60,9 @@ struct hb_effect {
     enum hb_status previous;
     enum hb_edge edge;
     enum hb_reason reason;
-    int64_t silence_ms; /* evidence: time since the last contact, when it happened */
-    bool gone;          /* removed: the row is to be deleted and worker->shell to be given up */
+    int64_t silence_ms;   /* evidence: time since the last contact, when it happened */
+    uint16_t socket_code; /* evidence: how its socket ended; 0: no socket ended */
+    bool gone;            /* removed: the row is to be deleted and worker->shell to be given up */
 };
 
 #define HB_EFFECTS_MAX 3 /* of one call */
@@ -76,11 +79,11 @@ void hb_registry_free(struct hb_registry *registry); /* accepts NULL; what the s
 /*
  * Applies one input. On HB_OK effects tells what follows, possibly nothing. Else nothing changed, but effects may still
  * hold a HB_EFFECT_ROW_CHANGED (a conflict became visible):
- *   HB_ERR_UNKNOWN    REMOVE of an id that is not there
+ *   HB_ERR_UNKNOWN    REMOVE or MAINTENANCE of an id that is not there
  *   HB_ERR_STALE      a beat or close of a socket that is no longer its worker's; a RESTORE of an id already in memory
  *   HB_ERR_REFUSED    a beat or socket of an id removed a moment ago (close 4001)
  *   HB_ERR_CONFLICT   a socket of an id that several processes claim (close 4009)
- *   HB_ERR_FULL       max_workers reached
+ *   HB_ERR_FULL       max_workers or text_bytes_max reached
  *   HB_ERR_NO_MEMORY
  */
 enum hb_err hb_registry_step(struct hb_registry *registry, const struct hb_input *input, struct hb_moment now,

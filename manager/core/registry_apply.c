@@ -58,7 +58,7 @@ static enum hb_err register_entry(struct hb_turn *turn, struct hb_worker *worker
 
     if (identity.name.bytes == NULL && worker->name == NULL)
         identity.name = own_id;
-    err = hb_worker_set_identity(worker, &identity);
+    err = hb_worker_set_identity(worker, &identity, &turn->registry->texts);
     if (err != HB_OK)
         return err;
     if (host.bytes != NULL)
@@ -177,6 +177,7 @@ static enum hb_err apply_socket_closed(struct hb_turn *turn, struct hb_worker *w
     if (worker == NULL || worker->socket != input->socket)
         return HB_ERR_STALE;
     worker->socket = NULL;
+    worker->last_close = input->close_code;
     worker->said_goodbye = clean;
     if (worker->status == HB_STATUS_UNKNOWN) {
         hb_entry_destroy(turn->registry, worker);
@@ -221,6 +222,7 @@ static void say_goodbye(struct hb_turn *turn, struct hb_worker *worker)
 
     if (worker->socket != NULL)
         hb_turn_close_socket(turn, worker, HB_CLOSE_NORMAL);
+    worker->last_close = HB_CLOSE_NORMAL;
     worker->said_goodbye = true;
     worker->beats = true;
     worker->hold_until = HB_MONO_NEVER;
@@ -231,14 +233,14 @@ static void say_goodbye(struct hb_turn *turn, struct hb_worker *worker)
 }
 
 /* A beat from an id that nobody registered: it is registered from what the beat says. */
-static enum hb_err introduce_by_beat(struct hb_worker *worker, const struct hb_input *input)
+static enum hb_err introduce_by_beat(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input)
 {
     struct hb_text own_id = {worker->id, worker->id_len};
     struct hb_identity identity = {
         .name = input->beat->name.bytes != NULL ? input->beat->name : own_id,
         .host = input->peer_host,
     };
-    enum hb_err err = hb_worker_set_identity(worker, &identity);
+    enum hb_err err = hb_worker_set_identity(worker, &identity, &turn->registry->texts);
 
     if (err == HB_OK)
         worker->host_from_peer = true;
@@ -254,11 +256,11 @@ static enum hb_err beat_entry(struct hb_turn *turn, struct hb_worker *worker, co
     enum hb_err err;
 
     if (!hb_worker_visible(worker)) {
-        err = introduce_by_beat(worker, input);
+        err = introduce_by_beat(turn, worker, input);
         if (err != HB_OK)
             return err;
     }
-    hb_worker_set_figures(worker, beat);
+    hb_worker_set_figures(worker, beat, &turn->registry->texts);
     set_reported_status(worker, beat);
     worker->last_contact = turn->now;
     worker->last_heartbeat = turn->wall;
@@ -344,6 +346,8 @@ enum hb_err hb_registry_step(struct hb_registry *registry, const struct hb_input
         return apply_remove(&turn, worker);
     case HB_INPUT_RESTORE:
         return hb_apply_restore(&turn, worker, input);
+    case HB_INPUT_MAINTENANCE:
+        return hb_apply_maintenance(&turn, worker, input->maintenance);
     }
     return HB_ERR_INVALID;
 }

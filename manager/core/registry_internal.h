@@ -4,6 +4,7 @@
 #ifndef HB_CORE_REGISTRY_INTERNAL_H
 #define HB_CORE_REGISTRY_INTERNAL_H
 
+#include "manager/core/own_text.h"
 #include "manager/core/registry.h"
 #include "proto/base/map.h"
 
@@ -16,6 +17,8 @@ struct hb_registry {
     size_t ordered_cap;
     int64_t skew_ms;
     uint64_t epoch, seq;
+    struct hb_text_budget texts;
+    struct hb_timeline_budget timelines;
 };
 
 /* What listeners could see of a worker before something happened to it. */
@@ -58,6 +61,13 @@ void hb_turn_close_socket(struct hb_turn *turn, struct hb_worker *worker, uint16
 void hb_turn_row_changed(struct hb_turn *turn, struct hb_worker *worker);
 /* DELETE and reaping: closes its socket with 4001, tells, and keeps the entry to refuse its beats for a while. */
 void hb_turn_remove(struct hb_turn *turn, struct hb_worker *worker, enum hb_reason reason);
+
+/* HB_INPUT_MAINTENANCE, and its parts (registry_maintenance.c). worker is NULL when the id is not in the table. */
+enum hb_err hb_apply_maintenance(struct hb_turn *turn, struct hb_worker *worker,
+                                 const struct hb_maintenance *maintenance) HB_MUST_CHECK;
+enum hb_err hb_maintenance_begin(struct hb_turn *turn, struct hb_worker *worker,
+                                 const struct hb_maintenance *maintenance) HB_MUST_CHECK;
+void hb_maintenance_end(struct hb_worker *worker); /* nothing when there is none */
 
 /* HB_INPUT_RESTORE (registry_restore.c). worker is NULL when the id is not in the table. */
 enum hb_err hb_apply_restore(struct hb_turn *turn, struct hb_worker *worker,

@@ -15,6 +15,20 @@ static hb_mono_ms contact_of_row(const struct hb_turn *turn, const struct hb_row
     return (hb_mono_ms){turn->now.ms - (silence_ms > 0 ? silence_ms : 0)};
 }
 
+/* What is left of its time; all there can be, where the row does not say. */
+static enum hb_err restore_maintenance(struct hb_turn *turn, struct hb_worker *worker, const struct hb_row *row)
+{
+    int64_t left_ms = row->maintenance_until.ms - turn->wall.ms;
+
+    if (!row->maintenance)
+        return HB_OK;
+    if (row->maintenance_until.ms == 0 || left_ms > HB_MAINTENANCE_MAX_MS)
+        left_ms = HB_MAINTENANCE_MAX_MS;
+    if (left_ms < 0) /* over while nobody looked: it ends like any other, with a transition */
+        left_ms = 0;
+    return hb_maintenance_begin(turn, worker, &(struct hb_maintenance){left_ms, row->maintenance_reason});
+}
+
 static void restore_facts(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input)
 {
     const struct hb_row *row = input->row;
@@ -29,7 +43,6 @@ static void restore_facts(struct hb_turn *turn, struct hb_worker *worker, const 
     worker->ready = row->ready;
     worker->health = row->health;
     worker->draining = row->draining;
-    worker->maintenance = row->maintenance;
     worker->requests = row->requests;
     worker->errors = row->errors;
     worker->epoch = row->epoch;
@@ -66,10 +79,13 @@ static enum hb_err restore_entry(struct hb_turn *turn, struct hb_worker *worker,
 
     if (identity.name.bytes == NULL)
         identity.name = (struct hb_text){worker->id, worker->id_len};
-    err = hb_worker_set_identity(worker, &identity);
+    err = hb_worker_set_identity(worker, &identity, &turn->registry->texts);
+    if (err == HB_OK)
+        err = restore_maintenance(turn, worker, row);
     if (err != HB_OK)
         return err;
-    hb_worker_set_figures(worker, &(struct hb_beat){.metrics = row->metrics, .requests = -1, .errors = -1});
+    hb_worker_set_figures(worker, &(struct hb_beat){.metrics = row->metrics, .requests = -1, .errors = -1},
+                          &turn->registry->texts);
     restore_facts(turn, worker, input);
     hb_entry_show(turn->registry, worker);
     before = hb_turn_before(turn, worker);

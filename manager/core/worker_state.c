@@ -96,6 +96,8 @@ struct hb_row hb_worker_row(const struct hb_worker *worker)
         .poll_interval_ms = worker->poll_interval_ms,
         .draining = worker->draining,
         .maintenance = worker->maintenance,
+        .maintenance_until = worker->maintenance ? worker->rare->maintenance_until_wall : (hb_wall_ms){0},
+        .maintenance_reason = hb_text_of(worker->maintenance ? worker->rare->maintenance_reason : NULL),
         .id_conflict = worker->id_conflict,
         .epoch = worker->epoch,
         .seq = worker->seq,

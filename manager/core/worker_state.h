@@ -10,6 +10,7 @@
 #ifndef HB_CORE_WORKER_STATE_H
 #define HB_CORE_WORKER_STATE_H
 
+#include "manager/core/timeline.h"
 #include "proto/base/heap.h"
 #include "proto/base/time.h"
 #include "proto/wire/message.h"
@@ -25,6 +26,8 @@ struct hb_registry_rules {
     int64_t restart_grace_ms;    /* RESTART_GRACE: least time a restored worker has to come back */
     int64_t reap_after_ms;       /* REAP_AFTER: 0 never */
     uint32_t max_workers;        /* entries of every kind, ids in removal and nameless sockets included */
+    size_t text_bytes_max;       /* names, hosts, urls, attributes, metrics of all workers; 0: no limit */
+    size_t timeline_bytes_max;   /* timelines of all workers; 0: no limit */
     bool polling;                /* an HTTP poller runs: workers with a url are polled */
     uint64_t hash_seed[2];       /* random, for the id table */
 };
@@ -35,6 +38,10 @@ struct hb_worker_rare {
     uint8_t takeover_next;
     hb_mono_ms conflict_until; /* meaningful while id_conflict */
     char *reported_status;     /* a beat's own status word when it is none of ours; or NULL */
+    /* Meaningful while in maintenance: */
+    hb_mono_ms maintenance_until;
+    hb_wall_ms maintenance_until_wall; /* for people, and for the next start */
+    char *maintenance_reason;          /* the operator's own words; or NULL */
 };
 
 struct hb_worker {
@@ -53,10 +60,12 @@ struct hb_worker {
     char *url;                    /* NULL none */
     char *attributes;             /* compact JSON object; NULL none */
     char *metrics;                /* compact JSON object; NULL none */
+    struct hb_timeline timeline;
     uint32_t metrics_cap;
     uint32_t timeout_ms;                       /* in force */
     uint32_t interval_ms, poll_interval_ms;    /* 0: not said */
     uint16_t port;                             /* 0 none */
+    uint16_t last_close;                       /* how its last socket ended; 0: none has yet */
     uint8_t status, announced, health, reason; /* enum hb_status, hb_announced, hb_health, hb_reason */
     bool serving : 1;
     bool beats : 1; /* it has connected or beaten, or registered without url: silence means something */

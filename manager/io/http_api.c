@@ -6,14 +6,9 @@
 #include <strings.h>
 
 #include "manager/io/http_head.h"
-#include "manager/io/peer.h"
-#include "proto/wire/codec.h"
-
-/*
- * Most bytes that all listings together may hold: the one that is current, and older ones that slow readers have not
- * taken yet. One alone may be larger. Beyond that GET /workers is refused until readers have read, or were cut off.
- */
-#define LISTINGS_BYTES_MAX ((size_t)256 << 20)
+#include "manager/io/http_listing.h"
+#include "manager/io/http_register.h"
+#include "manager/io/http_worker.h"
 
 struct hb_http_api {
     struct hb_ingest *ingest;
@@ -21,9 +16,8 @@ struct hb_http_api {
     const char *allowed_origins;
     bool stopping;
     struct hb_exchange_handler handler;
-    struct hb_shared_body *listing; /* GET /workers as of listing_version; NULL none */
-    uint64_t listing_version;
-    size_t listings_bytes; /* of all versions that somebody still reads */
+    struct hb_documents *documents;
+    struct hb_http_listing *listing;
 };
 
 struct route {
@@ -32,224 +26,38 @@ struct route {
     void (*answer)(struct hb_http_api *api, struct hb_exchange *exchange, struct hb_text id);
 };
 
-static struct hb_registry *registry_of(const struct hb_http_api *api)
-{
-    return hb_manager_registry(hb_ingest_manager(api->ingest));
-}
-
-/* ---- errors ---- */
-
-static void answer_failure(struct hb_http_api *api, struct hb_exchange *exchange, enum hb_err err)
-{
-    const char *sentence = hb_ingest_error(api->ingest);
-
-    switch (err) {
-    case HB_ERR_SYNTAX:
-        hb_exchange_answer_error(exchange, 400, NULL, sentence);
-        break;
-    case HB_ERR_SHAPE:
-    case HB_ERR_INVALID:
-        hb_exchange_answer_error(exchange, 422, NULL, sentence);
-        break;
-    case HB_ERR_UNKNOWN:
-        hb_exchange_answer_error(exchange, 404, NULL, sentence);
-        break;
-    case HB_ERR_REFUSED:
-    case HB_ERR_CONFLICT:
-    case HB_ERR_STALE:
-        hb_exchange_answer_error(exchange, 409, NULL, sentence);
-        break;
-    case HB_ERR_FULL:
-    case HB_ERR_NO_MEMORY:
-        hb_exchange_answer_error(exchange, 503, "Retry-After: 5\r\n", sentence);
-        break;
-    default:
-        hb_exchange_answer_error(exchange, 500, NULL, sentence);
-        break;
-    }
-}
-
-/* ---- POST /register ---- */
-
-/* A registration whose answer waits for Redis. */
-struct pending_answer {
-    struct hb_exchange *exchange;
-    struct hb_persist_ticket *ticket;
-    int64_t timeout_ms;
-    size_t id_len;
-    char id[HB_ID_MAX];
-};
-
-static void answer_registered(struct pending_answer *pending, bool persisted)
-{
-    struct hb_buf json;
-
-    hb_buf_init(&json, HB_BODY_BYTES_MAX);
-    hb_encode_register_answer(&json, (struct hb_text){pending->id, pending->id_len}, pending->timeout_ms, persisted);
-    hb_buf_append_char(&json, '\n');
-    hb_exchange_answer_buf(pending->exchange, 200, NULL, &json);
-    free(pending);
-}
-
-static void on_persisted(void *self, bool persisted)
-{
-    answer_registered(self, persisted);
-}
-
-static void on_abandoned(void *self)
-{
-    struct pending_answer *pending = self;
-
-    hb_persist_ticket_cancel(pending->ticket);
-    free(pending);
-}
+/* ---- workers ---- */
 
 static void answer_register(struct hb_http_api *api, struct hb_exchange *exchange, struct hb_text unused)
 {
-    char peer[HB_PEER_TEXT_SIZE];
-    struct pending_answer *pending = calloc(1, sizeof *pending);
-    const struct hb_worker *worker = NULL;
-    enum hb_err err;
-
     (void)unused;
-    if (pending == NULL) {
-        hb_exchange_answer_error(exchange, 503, "Retry-After: 1\r\n", "out of memory");
-        return;
-    }
-    err = hb_ingest_register(api->ingest, hb_exchange_body(exchange), hb_peer_host(hb_exchange_wsi(exchange), peer),
-                             hb_moment_now(), &worker);
-    if (err != HB_OK) {
-        free(pending);
-        answer_failure(api, exchange, err);
-        return;
-    }
-    pending->exchange = exchange;
-    pending->timeout_ms = worker->timeout_ms;
-    pending->id_len = worker->id_len;
-    memcpy(pending->id, worker->id, worker->id_len);
-    pending->ticket = hb_redis_store_await(api->store, (struct hb_text){pending->id, pending->id_len},
-                                           HB_PERSIST_WAIT_MS, on_persisted, pending);
-    if (pending->ticket == NULL)
-        answer_registered(pending, false);
-    else
-        hb_exchange_on_abandon(exchange, on_abandoned, pending);
-}
-
-/* ---- workers ---- */
-
-static void write_listing(const struct hb_http_api *api, struct hb_buf *buf)
-{
-    const struct hb_registry *registry = registry_of(api);
-    bool first = true;
-
-    hb_buf_append_char(buf, '{');
-    for (size_t i = 0; i < hb_registry_count(registry); i++) {
-        const struct hb_worker *worker = hb_registry_at(registry, i);
-        struct hb_text row = hb_mirror_row(worker);
-
-        if (row.bytes == NULL)
-            continue;
-        hb_buf_append_str(buf, first ? "\n\"" : ",\n\"");
-        hb_buf_append(buf, worker->id, worker->id_len); /* its characters need no escape */
-        hb_buf_append_str(buf, "\":");
-        hb_buf_append_text(buf, row);
-        first = false;
-    }
-    hb_buf_append_str(buf, first ? "}\n" : "\n}\n");
+    hb_http_register_answer(api->ingest, api->store, exchange);
 }
 
 static void answer_listing(struct hb_http_api *api, struct hb_exchange *exchange, struct hb_text unused)
 {
-    uint64_t version = hb_mirror_version(hb_manager_mirror(hb_ingest_manager(api->ingest)));
-    struct hb_buf buf;
-
     (void)unused;
-    if (api->listing == NULL || api->listing_version != version) {
-        hb_shared_body_drop(api->listing);
-        api->listing = NULL;
-        if (api->listings_bytes > LISTINGS_BYTES_MAX) {
-            hb_exchange_answer_error(exchange, 503, "Retry-After: 5\r\n", "too many slow readers hold older listings");
-            return;
-        }
-        hb_buf_init(&buf, SIZE_MAX / 2);
-        write_listing(api, &buf);
-        api->listing = hb_buf_status(&buf) == HB_OK ? hb_shared_body_new(&buf, &api->listings_bytes) : NULL;
-        api->listing_version = version;
-        hb_buf_free(&buf);
-    }
-    if (api->listing == NULL) {
-        hb_exchange_answer_error(exchange, 503, "Retry-After: 1\r\n", "out of memory");
-        return;
-    }
-    hb_exchange_answer(exchange, 200, "application/json; charset=utf-8", NULL, hb_shared_body_keep(api->listing));
-}
-
-static void answer_not_known(struct hb_exchange *exchange, struct hb_text id)
-{
-    char sentence[128];
-
-    snprintf(sentence, sizeof sentence, "worker %.*s is not known", (int)id.len, id.bytes);
-    hb_exchange_answer_error(exchange, 404, NULL, sentence);
-}
-
-static void answer_row(struct hb_http_api *api, struct hb_exchange *exchange, struct hb_text id)
-{
-    const struct hb_worker *worker = hb_registry_find(registry_of(api), id);
-    struct hb_buf json;
-
-    if (worker == NULL) {
-        answer_not_known(exchange, id);
-        return;
-    }
-    hb_buf_init(&json, HB_ROW_BYTES_MAX + 1);
-    hb_buf_append_text(&json, hb_mirror_row(worker));
-    hb_buf_append_char(&json, '\n');
-    hb_exchange_answer_buf(exchange, 200, NULL, &json);
-}
-
-static void answer_done(struct hb_exchange *exchange, struct hb_text id)
-{
-    struct hb_buf json;
-
-    hb_buf_init(&json, HB_BODY_BYTES_MAX);
-    hb_buf_append_str(&json, "{\"status\":\"success\",\"worker_id\":");
-    hb_buf_append_json(&json, id);
-    hb_buf_append_str(&json, "}\n");
-    hb_exchange_answer_buf(exchange, 200, NULL, &json);
+    hb_http_listing_answer(api->listing, exchange);
 }
 
 static void answer_worker(struct hb_http_api *api, struct hb_exchange *exchange, struct hb_text id)
 {
-    enum hb_err err;
-
-    if (hb_exchange_method(exchange) != HB_HTTP_DELETE) {
-        answer_row(api, exchange, id);
-        return;
-    }
-    err = hb_ingest_remove(api->ingest, id, hb_moment_now());
-    if (err == HB_ERR_UNKNOWN)
-        answer_not_known(exchange, id);
-    else if (err != HB_OK)
-        answer_failure(api, exchange, err);
-    else
-        answer_done(exchange, id);
+    hb_http_worker_answer(api->ingest, api->documents, exchange, id);
 }
 
 static void answer_heartbeat(struct hb_http_api *api, struct hb_exchange *exchange, struct hb_text id)
 {
-    char peer[HB_PEER_TEXT_SIZE];
-    struct hb_text body = hb_exchange_body(exchange);
-    enum hb_err err;
+    hb_http_heartbeat_answer(api->ingest, exchange, id);
+}
 
-    if (body.len > HB_BEAT_BYTES_MAX) {
-        hb_exchange_answer_error(exchange, 413, NULL, "body: a heartbeat is at most 4096 bytes");
-        return;
-    }
-    err = hb_ingest_beat(api->ingest, id, NULL, body, hb_peer_host(hb_exchange_wsi(exchange), peer), hb_moment_now());
-    if (err != HB_OK)
-        answer_failure(api, exchange, err);
-    else
-        answer_done(exchange, id);
+static void answer_timeline(struct hb_http_api *api, struct hb_exchange *exchange, struct hb_text id)
+{
+    hb_http_timeline_answer(api->ingest, api->documents, exchange, id);
+}
+
+static void answer_maintenance(struct hb_http_api *api, struct hb_exchange *exchange, struct hb_text id)
+{
+    hb_http_maintenance_answer(api->ingest, exchange, id);
 }
 
 /* ---- the manager itself ---- */
@@ -285,7 +93,7 @@ static void answer_root(struct hb_http_api *api, struct hb_exchange *exchange, s
     (void)unused;
     hb_buf_init(&json, HB_BODY_BYTES_MAX);
     hb_buf_printf(&json, "{\"message\":\"Heartbeat Manager\",\"version\":\"%s\",\"workers\":%zu}\n", HB_VERSION,
-                  hb_registry_count(registry_of(api)));
+                  hb_registry_count(hb_manager_registry(hb_ingest_manager(api->ingest))));
     hb_exchange_answer_buf(exchange, 200, NULL, &json);
 }
 
@@ -297,6 +105,8 @@ static const struct route routes[] = {
     {"/workers", "GET, HEAD", answer_listing},
     {"/workers/*", "GET, HEAD, DELETE", answer_worker},
     {"/workers/*/heartbeat", "GET, POST", answer_heartbeat},
+    {"/workers/*/timeline", "GET, HEAD", answer_timeline},
+    {"/workers/*/maintenance", "POST, DELETE", answer_maintenance},
     {"/livez", "GET, HEAD", answer_live},
     {"/healthz", "GET, HEAD", answer_live},
     {"/readyz", "GET, HEAD", answer_ready},
@@ -408,7 +218,8 @@ static void handle(void *self, struct hb_exchange *exchange)
         route->answer(self, exchange, id);
 }
 
-struct hb_http_api *hb_http_api_new(struct hb_ingest *ingest, struct hb_redis_store *store, const char *allowed_origins)
+struct hb_http_api *hb_http_api_new(struct uv_loop_s *loop, struct hb_ingest *ingest, struct hb_redis_store *store,
+                                    const char *allowed_origins)
 {
     struct hb_http_api *api = calloc(1, sizeof *api);
 
@@ -418,7 +229,12 @@ struct hb_http_api *hb_http_api_new(struct hb_ingest *ingest, struct hb_redis_st
     api->store = store;
     api->allowed_origins = allowed_origins;
     api->handler = (struct hb_exchange_handler){.self = api, .admit = admit, .handle = handle};
-    return api;
+    api->documents = hb_documents_new(loop);
+    api->listing = api->documents != NULL ? hb_http_listing_new(hb_ingest_manager(ingest), api->documents) : NULL;
+    if (api->listing != NULL)
+        return api;
+    hb_http_api_free(api);
+    return NULL;
 }
 
 void hb_http_api_stop(struct hb_http_api *api)
@@ -430,7 +246,8 @@ void hb_http_api_free(struct hb_http_api *api)
 {
     if (api == NULL)
         return;
-    hb_shared_body_drop(api->listing);
+    hb_http_listing_free(api->listing);
+    hb_documents_free(api->documents);
     free(api);
 }
 

@@ -10,12 +10,14 @@
 #include "manager/io/http_exchange.h"
 #include "manager/io/redis_store.h"
 
-#define HB_PERSIST_WAIT_MS 500 /* POST /register waits so long for Redis before it says persisted:false */
-
+struct uv_loop_s;
 struct hb_http_api;
 
-/* allowed_origins as the configuration has it; it outlives the api. NULL when out of memory. */
-struct hb_http_api *hb_http_api_new(struct hb_ingest *ingest, struct hb_redis_store *store,
+/*
+ * allowed_origins as the configuration has it. Everything that is given outlives the api, and the loop has come to its
+ * end before it is freed. NULL when out of memory.
+ */
+struct hb_http_api *hb_http_api_new(struct uv_loop_s *loop, struct hb_ingest *ingest, struct hb_redis_store *store,
                                     const char *allowed_origins);
 /* From here on everything but /livez is answered with 503 and a close, and the store is not used any more. */
 void hb_http_api_stop(struct hb_http_api *api);

@@ -11,7 +11,7 @@
 #include "proto/wire/limits.h"
 
 #define CHUNK_BYTES 65536
-#define HEAD_BYTES_MAX 1024
+#define HEAD_BYTES_MAX 2048
 #define DISCARD_BYTES_MAX 65536 /* an unwanted body up to this size is read and dropped, a larger one cut off */
 #define READER_LOOK_MS 100
 #define FIN_COUNTS 1 /* the end of the stream counts as a byte received */

@@ -18,6 +18,21 @@ struct hb_text hb_head_value(struct lws *wsi, enum lws_token_indexes token, char
     return len > 0 ? (struct hb_text){out, (size_t)len} : (struct hb_text){"", 0};
 }
 
+bool hb_head_parameter(struct lws *wsi, int place, char *out, size_t size, struct hb_text *ret_parameter)
+{
+    int len;
+
+    if (lws_hdr_fragment_length(wsi, WSI_TOKEN_HTTP_URI_ARGS, place) >= (int)size) {
+        *ret_parameter = HB_TEXT("?");
+        return true;
+    }
+    len = lws_hdr_copy_fragment(wsi, out, (int)size, WSI_TOKEN_HTTP_URI_ARGS, place);
+    if (len < 0)
+        return false;
+    *ret_parameter = (struct hb_text){out, (size_t)len};
+    return true;
+}
+
 bool hb_head_lists(struct hb_text list, const char *token)
 {
     size_t len = strlen(token);

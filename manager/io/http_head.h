@@ -15,6 +15,12 @@ bool hb_head_has(struct lws *wsi, enum lws_token_indexes token);
 /* Whether a comma-separated list holds the token, in any case. */
 bool hb_head_lists(struct hb_text list, const char *token);
 
+/*
+ * The place-th parameter of the query, `name=value`, which libwebsockets has split at `&` and `;` and decoded. What does
+ * not fit comes as "?", which is no parameter of anything. False: there are no more.
+ */
+bool hb_head_parameter(struct lws *wsi, int place, char *out, size_t size, struct hb_text *ret_parameter);
+
 #define HB_LENGTH_NONE (-1)
 #define HB_LENGTH_BAD (-2)
 /* The announced length of the body; one beyond 18 digits is INT64_MAX. */

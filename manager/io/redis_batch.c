@@ -226,6 +226,6 @@ bool hb_redis_batch_is_due(const struct hb_redis_batch *batch)
 
 void hb_redis_batch_rewrite(struct hb_redis_batch *batch)
 {
-    hb_mirror_dirty_all(batch->mirror, batch->registry);
+    hb_mirror_dirty_all(batch->mirror);
     batch->rows_first = hb_mirror_dirty_count(batch->mirror);
 }

@@ -28,9 +28,11 @@ static const char script[] =
     "\n"
     "local function text(number) return string.format('%.0f', number) end\n"
     "local function hash(command, from, to)\n"
+    "  local fields = 0\n"
     "  for at = from, to, 1000 do\n"
-    "    redis.call(command, workers, unpack(ARGV, at, math.min(at + 999, to)))\n"
+    "    fields = fields + redis.call(command, workers, unpack(ARGV, at, math.min(at + 999, to)))\n"
     "  end\n"
+    "  return fields\n"
     "end\n"
     "\n"
     "local known = redis.call('HMGET', meta, manager .. ':epoch', manager .. ':seq', manager .. ':batch')\n"
@@ -56,8 +58,9 @@ static const char script[] =
     "  end\n"
     "end\n"
     "\n"
-    "hash('HDEL', first_gone, last)\n"
-    "hash('HSET', first_row, first_gone - 1)\n"
+    "local fields = redis.call('HLEN', workers)\n"
+    "fields = fields - hash('HDEL', first_gone, last)\n"
+    "fields = fields + hash('HSET', first_row, first_gone - 1)\n"
     "for at = first_event, first_row - 1, 3 do\n"
     "  if tonumber(ARGV[at]) > done then\n"
     "    redis.call('XADD', events, 'MAXLEN', '~', '" HB_EVENTS_MAXLEN "', '*', 'event', ARGV[at + 1])\n"
@@ -73,7 +76,7 @@ static const char script[] =
     "  redis.call('HSET', meta, 'schema', '1', manager .. ':epoch', text(epoch), manager .. ':seq', text(seq),\n"
     "    manager .. ':batch', text(number))\n"
     "end\n"
-    "return {'OK', text(seq)}\n";
+    "return {'OK', text(seq), text(fields)}\n";
 
 struct hb_script_args {
     struct hb_text events[3 * HB_SCRIPT_EVENTS_MAX];
@@ -199,23 +202,29 @@ int hb_script_command(struct hb_script_args *args, const struct hb_script_head *
     return (int)(at - args->argv);
 }
 
+static bool is_text(const struct redisReply *reply, size_t place)
+{
+    return place < reply->elements && reply->element[place]->type == REDIS_REPLY_STRING;
+}
+
 static bool is_word(const struct redisReply *reply, const char *word)
 {
     return reply->type == REDIS_REPLY_STRING && strcmp(reply->str, word) == 0;
 }
 
-enum hb_script_answer hb_script_read(const struct redisReply *reply, uint64_t *ret_seq)
+enum hb_script_answer hb_script_read(const struct redisReply *reply, struct hb_script_result *ret_result)
 {
     if (reply->type == REDIS_REPLY_ERROR)
         return strncmp(reply->str, "NOSCRIPT", 8) == 0 ? HB_SCRIPT_UNLOADED : HB_SCRIPT_REFUSED;
-    if (reply->type != REDIS_REPLY_ARRAY || reply->elements != 2 || reply->element[1]->type != REDIS_REPLY_STRING)
+    if (reply->type != REDIS_REPLY_ARRAY || !is_text(reply, 0) || !is_text(reply, 1))
         return HB_SCRIPT_REFUSED;
     if (is_word(reply->element[0], "FENCED") || is_word(reply->element[0], "STALE"))
         return HB_SCRIPT_FENCED;
     if (is_word(reply->element[0], "BEHIND"))
         return HB_SCRIPT_BEHIND;
-    if (!is_word(reply->element[0], "OK"))
+    if (!is_word(reply->element[0], "OK") || !is_text(reply, 2))
         return HB_SCRIPT_REFUSED;
-    *ret_seq = strtoull(reply->element[1]->str, NULL, 10);
+    ret_result->seq = strtoull(reply->element[1]->str, NULL, 10);
+    ret_result->fields = strtoull(reply->element[2]->str, NULL, 10);
     return HB_SCRIPT_DONE;
 }

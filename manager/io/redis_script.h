@@ -14,6 +14,10 @@
  * skipped, which makes sending them twice harmless. The first write of a script is the one that Redis refuses when it
  * is read-only, out of memory or cannot save, so a batch is done whole or not at all; what can still fail after it (a
  * key of a wrong type, a channel that the user may not use) fails before anything was announced.
+ *
+ * The answer tells how many fields `workers` has then. Fewer than the rows that we know to be stored: somebody deleted
+ * some, though meta is what we left there. That costs no command of its own, and what others add and take away never
+ * looks like a loss; the price is that a loss of no more rows than there are fields of others is not seen.
  */
 #ifndef HB_IO_REDIS_SCRIPT_H
 #define HB_IO_REDIS_SCRIPT_H
@@ -35,6 +39,12 @@ struct hb_script_head {
     uint64_t seq, batch; /* what is known to be stored: meta must not be behind them */
     uint64_t number;     /* of this batch; greater than that of any before */
     bool begin;          /* the first of an epoch, or of writing everything again: meta becomes ours */
+};
+
+/* What comes with HB_SCRIPT_DONE, and only with that. */
+struct hb_script_result {
+    uint64_t seq;    /* the last event that is stored */
+    uint64_t fields; /* of the hash `workers`, whoever's */
 };
 
 enum hb_script_answer {
@@ -64,7 +74,6 @@ size_t hb_script_bytes(const struct hb_script_args *args); /* of all that was ad
 /* The whole command, valid until args changes; returns argc. */
 int hb_script_command(struct hb_script_args *args, const struct hb_script_head *head, const struct hb_text **ret_argv);
 
-/* The stored seq comes with HB_SCRIPT_DONE only. */
-enum hb_script_answer hb_script_read(const struct redisReply *reply, uint64_t *ret_seq);
+enum hb_script_answer hb_script_read(const struct redisReply *reply, struct hb_script_result *ret_result);
 
 #endif

@@ -6,7 +6,8 @@
  *                             └──where we left it────────────────────────┘
  *
  * Any step may be refused: then PAUSED, and the retry timer takes it up where it was, or at META for a pass over the
- * hash. A batch that is answered BEHIND goes to READ (ghosts), one whose script is unknown to SCRIPT.
+ * hash. A batch that is answered BEHIND goes to READ (ghosts), and so does one that found fewer fields in the hash than
+ * rows were stored; one whose script is unknown goes to SCRIPT.
  */
 #include "manager/io/redis_session.h"
 
@@ -128,7 +129,13 @@ static void on_read(void *self, const char *error)
 
 /* ---- batches ---- */
 
-static void batch_done(struct hb_redis_session *session, uint64_t stored_seq)
+/* A rewrite has forgotten what was stored before, so its own first batches are never short of anything. */
+static bool rows_are_missing(const struct hb_redis_session *session, const struct hb_script_result *result)
+{
+    return result->fields < hb_mirror_stored_count(hb_manager_mirror(session->manager));
+}
+
+static void batch_done(struct hb_redis_session *session, const struct hb_script_result *result)
 {
     struct hb_script_args *args = hb_redis_batch_args(session->batch);
 
@@ -136,27 +143,30 @@ static void batch_done(struct hb_redis_session *session, uint64_t stored_seq)
     session->counters.rows += hb_script_row_count(args);
     session->counters.events += hb_script_event_count(args);
     session->counters.bytes += hb_script_bytes(args);
-    session->acked_seq = stored_seq;
+    session->acked_seq = result->seq;
     if (session->begin || hb_script_bytes(args) > 0)
         session->acked_batch = session->sent_batches;
     session->begin = false;
     session->last_batch = hb_mono_now();
-    hb_redis_batch_acked(session->batch, stored_seq);
+    hb_redis_batch_acked(session->batch, result->seq);
     hb_redis_trouble_over(&session->trouble, hb_outbox_count(hb_manager_outbox(session->manager)));
     session->events.stored(session->events.self);
-    flow(session);
+    if (rows_are_missing(session, result))
+        rewrite(session, "rows are missing from the hash");
+    else
+        flow(session);
 }
 
 static void on_batch(void *self, const struct redisReply *reply)
 {
     struct hb_redis_session *session = self;
-    uint64_t stored_seq = 0;
+    struct hb_script_result result;
     enum hb_script_answer answer;
 
     session->in_flight = false;
-    answer = reply == NULL ? HB_SCRIPT_REFUSED : hb_script_read(reply, &stored_seq);
+    answer = reply == NULL ? HB_SCRIPT_REFUSED : hb_script_read(reply, &result);
     if (answer == HB_SCRIPT_DONE) {
-        batch_done(session, stored_seq);
+        batch_done(session, &result);
         return;
     }
     session->counters.failures++;

@@ -123,6 +123,34 @@ enum hb_err hb_decode_beat(struct hb_decoder *decoder, struct hb_text json, stru
     return err;
 }
 
+enum {
+    MAINTENANCE_TTL,
+    MAINTENANCE_REASON,
+    MAINTENANCE_FIELDS,
+};
+
+static const struct hb_text maintenance_names[MAINTENANCE_FIELDS] = {
+    [MAINTENANCE_TTL] = HB_FIELD("ttl"),
+    [MAINTENANCE_REASON] = HB_FIELD("reason"),
+};
+
+enum hb_err hb_decode_maintenance(struct hb_decoder *decoder, struct hb_text json,
+                                  struct hb_maintenance *ret_maintenance)
+{
+    enum hb_err err = hb_fields_open(decoder, json, maintenance_names, MAINTENANCE_FIELDS);
+    if (err != HB_OK)
+        return err;
+    struct hb_maintenance maintenance;
+    maintenance.ttl_ms = hb_take_ms(decoder, MAINTENANCE_TTL, &hb_rule_timeout);
+    maintenance.reason = hb_take_text(decoder, MAINTENANCE_REASON, &hb_rule_name);
+    if (maintenance.ttl_ms == 0)
+        maintenance.ttl_ms = HB_MAINTENANCE_MAX_MS;
+    err = hb_decoder_status(decoder);
+    if (err == HB_OK)
+        *ret_maintenance = maintenance;
+    return err;
+}
+
 enum hb_err hb_decode_register_answer(struct hb_decoder *decoder, struct hb_text json, int64_t *ret_timeout_ms)
 {
     static const struct hb_text names[] = {HB_FIELD("heartbeat_timeout")};

@@ -27,6 +27,9 @@ const char *hb_decoder_error(const struct hb_decoder *decoder); /* of the last f
 enum hb_err hb_decode_registration(struct hb_decoder *decoder, struct hb_text json,
                                    struct hb_registration *ret_registration) HB_MUST_CHECK;
 enum hb_err hb_decode_beat(struct hb_decoder *decoder, struct hb_text json, struct hb_beat *ret_beat) HB_MUST_CHECK;
+/* Absent ttl: HB_MAINTENANCE_MAX_MS. Empty text is HB_ERR_SYNTAX here too. */
+enum hb_err hb_decode_maintenance(struct hb_decoder *decoder, struct hb_text json,
+                                  struct hb_maintenance *ret_maintenance) HB_MUST_CHECK;
 /*
  * A row of ours, or of the small Python project's shape (no `serving`: ret_seed_shape true; alive and connected mean
  * serving and announced up, registered announced none, the rest announced down). HB_ERR_SHAPE or HB_ERR_SYNTAX for

@@ -164,6 +164,18 @@ static void put_row_facts(struct hb_buf *buf, const struct hb_row *row)
     put_seconds_member(buf, ",\"poll_interval_sec\":", row->poll_interval_ms);
 }
 
+static void put_maintenance(struct hb_buf *buf, const struct hb_row *row)
+{
+    if (!row->maintenance)
+        return;
+    PUT(buf, ",\"maintenance\":true");
+    if (row->maintenance_until.ms != 0) {
+        PUT(buf, ",\"maintenance_until\":");
+        put_time_or_null(buf, row->maintenance_until);
+    }
+    put_text_member(buf, ",\"maintenance_reason\":", row->maintenance_reason);
+}
+
 void hb_encode_row(struct hb_buf *buf, const struct hb_row *row)
 {
     PUT(buf, "{\"worker_id\":");
@@ -175,7 +187,7 @@ void hb_encode_row(struct hb_buf *buf, const struct hb_row *row)
     put_row_verdict(buf, row);
     put_row_facts(buf, row);
     put_flag_member(buf, ",\"draining\":true", row->draining);
-    put_flag_member(buf, ",\"maintenance\":true", row->maintenance);
+    put_maintenance(buf, row);
     put_flag_member(buf, ",\"flapping\":true", row->flapping);
     put_flag_member(buf, ",\"id_conflict\":true", row->id_conflict);
     put_order(buf, row->manager, row->epoch, row->seq);

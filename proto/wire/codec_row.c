@@ -42,6 +42,8 @@ static const char *const reasons[] = {HB_REASON_MAP(WORD)};
     X(POLL_INTERVAL, "poll_interval_sec")                                                                              \
     X(DRAINING, "draining")                                                                                            \
     X(MAINTENANCE, "maintenance")                                                                                      \
+    X(MAINTENANCE_UNTIL, "maintenance_until")                                                                          \
+    X(MAINTENANCE_REASON, "maintenance_reason")                                                                        \
     X(FLAPPING, "flapping")                                                                                            \
     X(ID_CONFLICT, "id_conflict")                                                                                      \
     X(MANAGER, "manager")                                                                                              \
@@ -125,6 +127,8 @@ static void take_verdict(struct hb_decoder *decoder, struct hb_row *row)
     row->health = (enum hb_health)take_known(decoder, ROW_HEALTH, healths, COUNT(healths));
     row->draining = hb_take_bool(decoder, ROW_DRAINING);
     row->maintenance = hb_take_bool(decoder, ROW_MAINTENANCE);
+    row->maintenance_until = take_time(decoder, ROW_MAINTENANCE_UNTIL);
+    row->maintenance_reason = hb_take_text(decoder, ROW_MAINTENANCE_REASON, &hb_rule_name);
     row->flapping = hb_take_bool(decoder, ROW_FLAPPING);
     row->id_conflict = hb_take_bool(decoder, ROW_ID_CONFLICT);
 }

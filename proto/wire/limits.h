@@ -19,6 +19,10 @@
 #define HB_JSON_MEMBERS_MAX 256 /* of one object */
 #define HB_ROW_BYTES_MAX 32768  /* one serialised row */
 
+#define HB_TEXTS_BYTES_MAX ((size_t)256 << 20)    /* names, hosts, urls, attributes, metrics of all workers */
+#define HB_TIMELINES_BYTES_MAX ((size_t)64 << 20) /* timelines of all workers */
+#define HB_OUTBOX_BYTES_MAX ((size_t)128 << 20)   /* transitions that wait for Redis */
+
 #define HB_TIMEOUT_MIN_MS 100
 #define HB_TIMEOUT_MAX_MS 86400000
 

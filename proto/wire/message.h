@@ -148,6 +148,14 @@ struct hb_beat {
     int64_t errors;
 };
 
+#define HB_MAINTENANCE_MAX_MS 86400000 /* 24 h: nobody is forgotten in it */
+
+/* POST /workers/<id>/maintenance. */
+struct hb_maintenance {
+    int64_t ttl_ms;        /* how long; 0: it ends now. A request that says nothing means HB_MAINTENANCE_MAX_MS */
+    struct hb_text reason; /* the operator's own words, a name's rules; absent: none */
+};
+
 /* One field of the Redis hash `workers`, one value of GET /workers. */
 struct hb_row {
     struct hb_text id, name, host;
@@ -172,6 +180,8 @@ struct hb_row {
     int64_t poll_interval_ms;       /* 0: left out; shown in seconds as poll_interval_sec */
     bool draining;
     bool maintenance;
+    hb_wall_ms maintenance_until;      /* left out unless in maintenance; ms 0: not known */
+    struct hb_text maintenance_reason; /* absent: left out */
     bool flapping;
     bool id_conflict;
     struct hb_text manager;

@@ -17,7 +17,7 @@ extern const struct hb_text_rule hb_rule_any;
 
 extern const struct hb_number_rule hb_rule_port;
 extern const struct hb_number_rule hb_rule_count;
-extern const struct hb_number_rule hb_rule_timeout;  /* seconds; of a poll interval too */
+extern const struct hb_number_rule hb_rule_timeout;  /* seconds; of a poll interval and of maintenance too */
 extern const struct hb_number_rule hb_rule_interval; /* seconds */
 
 uint16_t hb_port_of_digits(struct hb_text text); /* 0 when it is no port */

@@ -10,17 +10,21 @@ class Listener:
 
     def __init__(self, redis_server):
         self.redis = redis_server
-        self.pubsub = redis_server.client.pubsub(ignore_subscribe_messages=True)
-        self.pubsub.psubscribe("server:*")
-        wait_for("the subscription stands", lambda: redis_server.client.pubsub_numpat() > 0)
         self.heard = []
+        self.renew()
+
+    def renew(self):
+        """Subscribes, also anew when Redis was away: what was heard before stays."""
+        self.pubsub = self.redis.client.pubsub(ignore_subscribe_messages=True)
+        self.pubsub.psubscribe("server:*")
+        wait_for("the subscription stands", lambda: self.redis.client.pubsub_numpat() > 0)
 
     def listen(self):
         message = self.pubsub.get_message()
         if message is None:
             return False
         event = json.loads(message["data"])
-        row = self.redis.client.hget("workers", event["server_id"])
+        row = self.redis.client.hget("workers", event.get("server_id", ""))
         self.heard.append((message["channel"], event, json.loads(row) if row else None, message["data"]))
         return True
 
@@ -35,6 +39,15 @@ class Listener:
         while self.listen():
             pass
         return [channel for channel, event, _, _ in self.heard if event["server_id"] == worker]
+
+    def stories(self):
+        """worker → [(channel, reason)], of all that were spoken of."""
+        while self.listen():
+            pass
+        stories = {}
+        for channel, event, _, _ in self.heard:
+            stories.setdefault(event.get("server_id"), []).append((channel, event.get("reason")))
+        return stories
 
 
 def stream_of(redis_server):

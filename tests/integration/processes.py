@@ -132,14 +132,25 @@ class Process:
 
 
 class RedisServer(Process):
-    def __init__(self, directory, port=None):
+    """Its settings (`settings`, by Redis' names) may be changed while it is down. It forgets everything when it ends,
+    unless they say otherwise."""
+
+    def __init__(self, directory, port=None, settings=None):
         self.port = port or free_port()
-        super().__init__("redis", ["redis-server", "--bind", "127.0.0.1", "--port", str(self.port), "--dir", directory,
-                                   "--save", "", "--appendonly", "no"], {}, directory)
+        self.settings = {"bind": "127.0.0.1", "port": self.port, "dir": directory, "save": "", "appendonly": "no",
+                         **(settings or {})}
+        super().__init__("redis", [], {}, directory)
         self.client = redis.Redis(host="127.0.0.1", port=self.port, decode_responses=True, socket_timeout=5)
 
+    def launch(self):
+        """Starts it, and does not wait for it to answer."""
+        self.argv = ["redis-server"]
+        for name, value in self.settings.items():
+            self.argv += [f"--{name}", str(value)]
+        return super().start()
+
     def start(self):
-        super().start()
+        self.launch()
         wait_for("Redis answers", self.client.ping)
         return self
 
@@ -228,8 +239,10 @@ class Scene:
         self.processes.append(process)
         return process.start()
 
-    def redis(self, port=None):
-        return self._start(RedisServer(self.directory, port))
+    def redis(self, port=None, **settings):
+        """Settings by Redis' names, with _ for -."""
+        settings = {name.replace("_", "-"): value for name, value in settings.items()}
+        return self._start(RedisServer(self.directory, port, settings))
 
     def manager(self, redis_server=None, under=(), build_dir=BUILD_DIR, nofile=None, **env):
         """Started and answering; with a Redis also ready, else its Redis is a port where nobody listens."""

@@ -7,6 +7,7 @@ import pytest
 
 from clients import Peer
 from listener import Listener, serve, stream_of
+from mirrored import wait_whole
 from processes import free_port
 from waiting import wait_for
 
@@ -16,15 +17,6 @@ def alive(manager, *workers):
     for worker in workers:
         manager.wait_row(worker, status="alive", serving=True)
     return peers
-
-
-def wait_whole(manager, redis_server, foreign=()):
-    """Waits until the hash is the same bytes as GET /workers, row by row."""
-    def whole():
-        stored, listed = redis_server.hash(), manager.get("/workers").text
-        ours = {worker: row for worker, row in stored.items() if worker not in foreign}
-        return sorted(ours) == sorted(manager.rows()) and all(f'"{worker}":{row}' in listed for worker, row in ours.items())
-    wait_for("the hash is whole", whole)
 
 
 def test_absent_at_the_start(scene):

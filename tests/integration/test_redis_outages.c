@@ -75,6 +75,106 @@ static void test_killed_and_started_empty(void **state)
     assert_int_equal(real_redis_ask(&rig->redis, "XLEN workers:events")->integer, 2); /* what it had not confirmed */
 }
 
+/* ---- rows go, and meta stays ---- */
+
+/* All of these workers are silent: nothing but the idle look can find out. */
+static void test_a_deleted_hash_is_repaired(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_start_with_workers(rig, 700);
+    real_redis_listen(&rig->redis);
+    real_redis_ask(&rig->redis, "DEL workers");
+    rig_until(rig, is_rewritten);
+    rig_assert_mirrored(rig, 0);
+    rig_assert_stream_gapless(rig);
+    assert_null(real_redis_heard(&rig->redis)); /* nothing has changed, so nothing is told */
+    assert_int_equal(rig_counters(rig)->rewrites, 1);
+}
+
+static void test_a_single_deleted_row_is_repaired(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_start_with_workers(rig, 10);
+    real_redis_ask(&rig->redis, "HDEL workers w0007");
+    rig_until(rig, is_rewritten);
+    rig_assert_mirrored(rig, 0);
+    assert_int_equal(rig_counters(rig)->rewrites, 1);
+}
+
+static void test_a_replaced_hash_is_repaired(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_start_with_workers(rig, 10);
+    real_redis_ask(&rig->redis, "HSET other a 1 b 2 c 3");
+    real_redis_ask(&rig->redis, "RENAME other workers");
+    rig_until(rig, is_rewritten);
+    rig_assert_mirrored(rig, 3);
+}
+
+/* Rows that were restored, and not written since, count as well. */
+static void test_restored_rows_that_go_are_repaired(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_add_row(rig, "w0001", RIG_MANAGER, HB_STATUS_ALIVE);
+    rig_add_row(rig, "w0002", RIG_MANAGER, HB_STATUS_NOT_RESPONDING);
+    rig_start_manager(rig);
+    rig_until(rig, rig_is_loaded);
+    rig_until(rig, rig_in_step);
+    real_redis_ask(&rig->redis, "HDEL workers w0002");
+    rig_until(rig, is_rewritten);
+    rig_assert_mirrored(rig, 0);
+}
+
+static uint64_t batches_before;
+
+static bool was_looked_at_again(struct rig *rig)
+{
+    return rig_counters(rig)->batches >= batches_before + 2 && rig_in_step(rig);
+}
+
+static void let_it_look(struct rig *rig)
+{
+    batches_before = rig_counters(rig)->batches;
+    rig_until(rig, was_looked_at_again);
+}
+
+/* Fields of others, and removals of our own, are no reason to write everything again. */
+static void test_what_others_add_and_take_away(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_start_with_workers(rig, 10);
+    for (int round = 0; round < 2; round++) {
+        real_redis_ask(&rig->redis, "HSET workers theirs 1 others 2");
+        let_it_look(rig);
+        real_redis_ask(&rig->redis, "HDEL workers theirs others");
+        let_it_look(rig);
+        rig_remove(rig, round == 0 ? "w0003" : "w0004");
+        let_it_look(rig);
+        rig_register(rig, "w0003");
+        let_it_look(rig);
+    }
+    assert_int_equal(rig_counters(rig)->rewrites, 0);
+    rig_assert_mirrored(rig, 0);
+}
+
+/* A hash of a wrong type is refused though there is nothing to write; afterwards all rows are there again. */
+static void test_a_hash_that_was_overwritten(void **state)
+{
+    struct rig *rig = *state;
+
+    rig_start_with_workers(rig, 10);
+    real_redis_ask(&rig->redis, "SET workers nonsense");
+    rig_until(rig, rig_is_refusing);
+    real_redis_ask(&rig->redis, "DEL workers");
+    rig_until(rig, is_rewritten);
+    rig_assert_mirrored(rig, 0);
+}
+
 /* ---- Redis refuses ---- */
 
 /* Refused: nothing was written and nobody was told. Accepted again: everything once. */
@@ -394,6 +494,12 @@ int main(int argc, char **argv)
         WITH_RIG(test_an_older_copy_is_repaired),
         WITH_RIG(test_a_copy_that_lacks_the_last_rows_is_repaired),
         WITH_RIG(test_killed_and_started_empty),
+        WITH_RIG(test_a_deleted_hash_is_repaired),
+        WITH_RIG(test_a_single_deleted_row_is_repaired),
+        WITH_RIG(test_a_replaced_hash_is_repaired),
+        WITH_RIG(test_restored_rows_that_go_are_repaired),
+        WITH_RIG(test_what_others_add_and_take_away),
+        WITH_RIG(test_a_hash_that_was_overwritten),
         WITH_RIG(test_read_only),
         WITH_RIG(test_not_enough_replicas),
         WITH_RIG(test_no_permission_to_write),

@@ -45,7 +45,7 @@ static void test_a_late_batch_changes_nothing(void **state)
     struct hb_text script = hb_script_text();
     char sha[41];
     struct hb_script_head head = {.manager = HB_TEXT("m9"), .epoch = 5, .begin = true};
-    uint64_t done = 0;
+    struct hb_script_result done;
 
     memcpy(sha, real_redis_ask(&rig->redis, "SCRIPT LOAD %b", script.bytes, script.len)->str, sizeof sha);
     head.sha = hb_text_of(sha);
@@ -53,7 +53,8 @@ static void test_a_late_batch_changes_nothing(void **state)
     hb_script_add_row(args, HB_TEXT("w1"), HB_TEXT("first"));
     hb_script_add_event(args, 1, HB_TEXT("{}"), HB_TEXT(""));
     assert_int_equal(hb_script_read(run_script(rig, args, &head), &done), HB_SCRIPT_DONE);
-    assert_int_equal(done, 1);
+    assert_int_equal(done.seq, 1);
+    assert_int_equal(done.fields, 1);
     head.begin = false;
     head.seq = 1;
     head.batch = 1;

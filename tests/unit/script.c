@@ -179,8 +179,18 @@ static bool restore_word(struct script *script, const char *word)
            take_text(word, "url", &row->url) || take_text(word, "attributes", &row->attributes) ||
            take_text(word, "metrics", &row->metrics) || take_ms(word, "timeout", &row->timeout_ms) ||
            take_ms(word, "interval", &row->interval_ms) || take_wall(word, "since", &row->since) ||
-           take_wall(word, "heard", &row->last_heartbeat) || take_count(word, "requests", &row->requests) ||
+           take_wall(word, "heard", &row->last_heartbeat) || take_wall(word, "until", &row->maintenance_until) ||
+           take_text(word, "words", &row->maintenance_reason) || take_count(word, "requests", &row->requests) ||
            take_count(word, "errors", &row->errors);
+}
+
+static bool maintain_word(struct script *script, const char *word)
+{
+    if (strcmp(word, "off") == 0) {
+        script->maintenance.ttl_ms = 0;
+        return true;
+    }
+    return take_ms(word, "ttl", &script->maintenance.ttl_ms) || take_text(word, "reason", &script->maintenance.reason);
 }
 
 static bool no_word(struct script *script, const char *word)
@@ -201,6 +211,7 @@ static const struct verb {
     {"close", HB_INPUT_SOCKET_CLOSED, close_word},
     {"remove", HB_INPUT_REMOVE, no_word},
     {"restore", HB_INPUT_RESTORE, restore_word},
+    {"maintain", HB_INPUT_MAINTENANCE, maintain_word},
 };
 
 /* As they are when a message says nothing. */
@@ -213,6 +224,7 @@ static void script_clear(struct script *script)
     script->input.registration = &script->registration;
     script->input.beat = &script->beat;
     script->input.row = &script->row;
+    script->input.maintenance = &script->maintenance;
     script->input.peer_host = HB_TEXT(SCRIPT_PEER);
     script->input.close_code = HB_CLOSE_ABNORMAL;
 }
@@ -265,6 +277,10 @@ const char *script_rules(struct hb_registry_rules *rules, const char *words)
         int64_t most = 0;
         if (take_count(word, "max", &most))
             rules->max_workers = (uint32_t)most;
+        else if (take_count(word, "texts", &most))
+            rules->text_bytes_max = (size_t)most;
+        else if (take_count(word, "timelines", &most))
+            rules->timeline_bytes_max = (size_t)most;
         else if (!take_ms(word, "timeout", &rules->timeout_ms) &&
                  !take_ms(word, "grace", &rules->disconnect_grace_ms) &&
                  !take_ms(word, "restart", &rules->restart_grace_ms) && !take_ms(word, "reap", &rules->reap_after_ms))

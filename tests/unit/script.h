@@ -16,12 +16,13 @@ struct script {
     struct hb_registration registration;
     struct hb_beat beat;
     struct hb_row row;
-    struct hb_input input; /* points at the three above */
+    struct hb_maintenance maintenance;
+    struct hb_input input; /* points at the four above */
 };
 
 /* NULL, or what is wrong with the line. */
 const char *script_parse(struct script *script, const char *line);
-/* "timeout=5 reap=100" on top of what rules holds. NULL, or what is wrong. */
+/* "timeout=5 reap=100 texts=4096 timelines=480" on top of what rules holds. NULL, or what is wrong. */
 const char *script_rules(struct hb_registry_rules *rules, const char *words);
 
 void *script_socket(unsigned number);               /* 0 to SCRIPT_SOCKETS - 1 */

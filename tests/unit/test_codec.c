@@ -279,6 +279,8 @@ static void test_row_full(void)
     assert_int_equal(row.health, HB_HEALTH_DEGRADED);
     assert_true(row.unverified && row.beats && row.ready && row.draining && row.maintenance && row.flapping &&
                 row.id_conflict);
+    assert_int_equal(row.maintenance_until.ms, at("2026-11-20T20:15:00Z").ms);
+    assert_text(row.maintenance_reason, "new disks");
     assert_text(row.url, "http://[2001:db8::1]:9000/health");
     assert_text(row.attributes, "{\"zone\":\"eu-1\",\"weight\":1.50}");
     assert_text(row.metrics, "{\"cpu\":99}");
@@ -290,6 +292,16 @@ static void test_row_full(void)
     assert_int_equal(row.poll_interval_ms, 2500);
     assert_text(row.manager, "manager-1-8000");
     assert_true(row.epoch == 1795203000000 && row.seq == UINT64_C(9007199254740993));
+}
+
+static void test_maintenance(void)
+{
+    struct hb_maintenance maintenance;
+    enum hb_err err = hb_decode_maintenance(decoder, vector("maintenance"), &maintenance);
+    if (err != HB_OK)
+        fail_msg("%s", hb_decoder_error(decoder));
+    assert_int_equal(maintenance.ttl_ms, 600500);
+    assert_text(maintenance.reason, "new disks");
 }
 
 static void test_row_registered(void)
@@ -380,6 +392,7 @@ static const struct {
     {"beat.full", test_beat_full},
     {"row", test_row},
     {"row.full", test_row_full},
+    {"maintenance", test_maintenance},
     {"row.registered", test_row_registered},
     {"row.seed", test_row_seed},
     {"event", test_event},
@@ -436,6 +449,16 @@ static enum hb_err decode_as_beat(struct hb_text json)
     return err;
 }
 
+static enum hb_err decode_as_maintenance(struct hb_text json)
+{
+    struct hb_maintenance untouched, maintenance;
+    memset(&maintenance, 0x5a, sizeof maintenance);
+    memset(&untouched, 0x5a, sizeof untouched);
+    enum hb_err err = hb_decode_maintenance(decoder, json, &maintenance);
+    assert_memory_equal(&maintenance, &untouched, sizeof untouched);
+    return err;
+}
+
 /* Ends with its last byte, so that a sanitizer or valgrind sees a read beyond it. */
 static char *exact_copy(struct hb_text text)
 {
@@ -489,6 +512,23 @@ static void test_bad_beats(void **state)
 {
     (void)state;
     check_list(HB_VECTORS_DIR "/bad_beats.txt", decode_as_beat, 40);
+}
+
+static void test_bad_maintenances(void **state)
+{
+    (void)state;
+    check_list(HB_VECTORS_DIR "/bad_maintenances.txt", decode_as_maintenance, 11);
+}
+
+static void test_maintenance_defaults(void **state)
+{
+    struct hb_maintenance maintenance;
+    (void)state;
+    assert_int_equal(hb_decode_maintenance(decoder, HB_TEXT("{}"), &maintenance), HB_OK);
+    assert_int_equal(maintenance.ttl_ms, HB_MAINTENANCE_MAX_MS);
+    assert_null(maintenance.reason.bytes);
+    assert_int_equal(hb_decode_maintenance(decoder, HB_TEXT("{\"ttl\":null,\"reason\":null}"), &maintenance), HB_OK);
+    assert_int_equal(maintenance.ttl_ms, HB_MAINTENANCE_MAX_MS);
 }
 
 static void test_empty_text_is_no_json(void **state)
@@ -736,6 +776,8 @@ int main(void)
         cmocka_unit_test(test_every_block_is_a_vector_and_has_its_test),
         cmocka_unit_test(test_bad_registrations),
         cmocka_unit_test(test_bad_beats),
+        cmocka_unit_test(test_bad_maintenances),
+        cmocka_unit_test(test_maintenance_defaults),
         cmocka_unit_test(test_empty_text_is_no_json),
         cmocka_unit_test(test_null_is_absent),
         cmocka_unit_test(test_both_spellings),

@@ -51,7 +51,7 @@ static int set_up(void **state)
     struct fixture *fixture = calloc(1, sizeof *fixture);
 
     fixture->registry = hb_registry_new(&rules);
-    fixture->mirror = hb_mirror_new(HB_TEXT("m1"));
+    fixture->mirror = hb_mirror_new(HB_TEXT("m1"), fixture->registry);
     fixture->now = (struct hb_moment){{1000}, {FIRST_WALL_MS}};
     *state = fixture;
     return 0;
@@ -61,7 +61,7 @@ static int tear_down(void **state)
 {
     struct fixture *fixture = *state;
 
-    hb_mirror_free(fixture->mirror, fixture->registry);
+    hb_mirror_free(fixture->mirror);
     hb_registry_free(fixture->registry);
     free(fixture);
     return 0;
@@ -313,7 +313,7 @@ static void test_all_dirty_when_redis_lost_them(void **state)
     change(fixture, in_flight);
     hb_mirror_take(fixture->mirror);
     beat(fixture, "w3"); /* of which the mirror was never told */
-    hb_mirror_dirty_all(fixture->mirror, fixture->registry);
+    hb_mirror_dirty_all(fixture->mirror);
     assert_int_equal(hb_mirror_dirty_count(fixture->mirror), 2);
     hb_mirror_acked(fixture->mirror);
     assert_int_equal(hb_mirror_dirty_count(fixture->mirror), 3);
@@ -355,7 +355,7 @@ static void test_a_first_row_without_memory(void **state)
     assert_int_equal(hb_mirror_change(fixture->mirror, worker), HB_ERR_NO_MEMORY);
     assert_int_equal(hb_mirror_touch(fixture->mirror, worker), HB_ERR_NO_MEMORY);
     assert_false(hb_mirror_take_one(fixture->mirror, worker));
-    hb_mirror_dirty_all(fixture->mirror, fixture->registry);
+    hb_mirror_dirty_all(fixture->mirror);
     assert_null(hb_mirror_row(worker).bytes);
     no_memory = false;
     assert_true(hb_mirror_take_one(fixture->mirror, worker));
@@ -451,7 +451,7 @@ static void random_step(struct fixture *fixture, struct pretended *redis, uint64
         break;
     case 8:
         if ((random >> 32) % 64 == 0)
-            hb_mirror_dirty_all(fixture->mirror, fixture->registry);
+            hb_mirror_dirty_all(fixture->mirror);
         break;
     default:
         touch(fixture, beat(fixture, id));
@@ -495,10 +495,30 @@ static void test_redis_ends_up_with_every_row(void **state)
         free(redis.row[i]);
 }
 
+/* One whose very first row found no memory is not forgotten. */
+static void test_missing_rows_come_with_the_next_refresh(void **state)
+{
+    struct fixture *fixture = *state;
+    struct hb_worker *first = rename_to(fixture, "w1", "one");
+    struct hb_worker *second = rename_to(fixture, "w2", "two");
+
+    no_memory = true;
+    assert_int_equal(hb_mirror_change(fixture->mirror, first), HB_ERR_NO_MEMORY);
+    assert_int_equal(hb_mirror_touch(fixture->mirror, second), HB_ERR_NO_MEMORY);
+    hb_mirror_refresh(fixture->mirror); /* still none */
+    assert_null(hb_mirror_row(first).bytes);
+    no_memory = false;
+    hb_mirror_refresh(fixture->mirror);
+    assert_non_null(hb_mirror_row(first).bytes);
+    assert_non_null(hb_mirror_row(second).bytes);
+    assert_int_equal(hb_mirror_dirty_count(fixture->mirror), 2);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_beat_waits_for_the_refresh, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_missing_rows_come_with_the_next_refresh, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_change_is_built_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_adopted_row_is_clean, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_dirty_rows_go_in_order_and_come_back_in_front, set_up, tear_down),

@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "manager/app/outbox.h"
+#include "proto/wire/limits.h"
 
 static bool no_memory;
 
@@ -101,6 +102,29 @@ static void test_the_oldest_are_lost_at_the_ceiling(void **state)
     hb_outbox_free(outbox);
 }
 
+static void test_the_oldest_are_lost_at_the_ceiling_of_bytes(void **state)
+{
+    static char url[HB_URL_MAX];
+    struct hb_outbox *outbox = hb_outbox_new(HB_OUTBOX_MAX);
+    struct hb_event event = {.id = HB_TEXT("w1"), .url = {url, sizeof url}, .epoch = 1};
+    size_t each, kept;
+
+    (void)state;
+    memset(url, 'u', sizeof url);
+    for (event.seq = 1; event.seq < HB_OUTBOX_MAX && hb_outbox_lost(outbox) == 0; event.seq++)
+        hb_outbox_push(outbox, &event);
+    kept = hb_outbox_count(outbox);
+    each = sizeof(struct hb_outbox_item) + 3 + hb_outbox_at(outbox, 0)->event_len;
+    assert_int_equal(hb_outbox_lost(outbox), 1);
+    assert_in_range(kept * each, HB_OUTBOX_BYTES_MAX - (1 << 20), HB_OUTBOX_BYTES_MAX); /* seqs grow by some digits */
+    assert_int_equal(hb_outbox_at(outbox, 0)->seq, 2);
+    hb_outbox_confirm(outbox, event.seq / 2); /* half of it is room again */
+    for (size_t i = 0; i < kept / 3; i++, event.seq++)
+        hb_outbox_push(outbox, &event);
+    assert_int_equal(hb_outbox_lost(outbox), 1);
+    hb_outbox_free(outbox);
+}
+
 static void test_what_is_given_up_is_lost(void **state)
 {
     struct hb_outbox *outbox = hb_outbox_new(100);
@@ -157,6 +181,7 @@ int main(void)
         cmocka_unit_test(test_an_item_is_id_and_event),
         cmocka_unit_test(test_confirmed_ones_leave_in_order),
         cmocka_unit_test(test_the_oldest_are_lost_at_the_ceiling),
+        cmocka_unit_test(test_the_oldest_are_lost_at_the_ceiling_of_bytes),
         cmocka_unit_test(test_what_is_given_up_is_lost),
         cmocka_unit_test(test_without_memory_the_new_one_is_lost),
         cmocka_unit_test(test_a_ceiling_of_one),

@@ -28,7 +28,7 @@ static int set_up(void **state)
     struct fixture *fixture = calloc(1, sizeof *fixture);
 
     fixture->registry = hb_registry_new(&rules);
-    fixture->mirror = hb_mirror_new(HB_TEXT("m1"));
+    fixture->mirror = hb_mirror_new(HB_TEXT("m1"), fixture->registry);
     fixture->tickets = hb_persist_tickets_new(fixture->registry);
     *state = fixture;
     return 0;
@@ -39,7 +39,7 @@ static int tear_down(void **state)
     struct fixture *fixture = *state;
 
     hb_persist_tickets_free(fixture->tickets);
-    hb_mirror_free(fixture->mirror, fixture->registry);
+    hb_mirror_free(fixture->mirror);
     hb_registry_free(fixture->registry);
     free(fixture);
     return 0;

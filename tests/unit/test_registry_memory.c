@@ -116,6 +116,8 @@ static const struct entry scenario[] = {
     {2, "open w1/s5"}, /* refused: a conflict */
     {3, "beat w2 name=lost requests=1 errors=1 status=busy metrics={\"cpu\":1} attributes={\"zone\":\"a\"}"},
     {3.5, "beat w2 metrics=" LONG_METRICS " attributes={\"zone\":\"bigger\"} status=busier"},
+    {3.6, "maintain w2 ttl=20 reason=disks"},
+    {3.7, "maintain w2 ttl=30 reason=more-disks"},
     {4, "open w3/s6"},
     {4, "beat w3/s6 name=nameless metrics={\"cpu\":1}"},
     {5, "restore w4 :8001 host=10.0.0.1 name=old status=alive serving announced=up url=http://h/ attributes={\"a\":1} "
@@ -123,6 +125,8 @@ static const struct entry scenario[] = {
     {5, "open w5/s7"},
     {5,
      "restore w5 :8001 host=10.0.0.1 name=old status=disconnected announced=down url=http://h/ attributes={\"a\":1}"},
+    {5.5, "restore w7 :8001 host=h status=not_responding announced=down maintenance until=40 words=old"},
+    {5.6, "maintain w5 ttl=600"},
     {6, "remove w1"},
     {7, "register w1 :8003 host=10.0.0.3 name=third url=http://10.0.0.3/ attributes={\"zone\":\"c\"}"},
     {8, "open w1/s8"},
@@ -154,6 +158,7 @@ static const struct entry scenario[] = {
     {60, NULL}, /* most of them fall silent */
     {60, "open w1/s14"},
     {61, "beat w1/s14"},
+    {61, "maintain w5 off"},
     {62, "restore b00 :1 host=h status=not_responding announced=down"},
     /* Figures that had to wait are told once more. */
     {63, "beat w2 requests=1 errors=1 status=busier metrics=" LONG_METRICS " attributes={\"zone\":\"bigger\"}"},

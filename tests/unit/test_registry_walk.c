@@ -312,14 +312,25 @@ static void do_remove(struct walk *walk, unsigned id)
 static void do_restore(struct walk *walk, unsigned id)
 {
     static const char *const shapes[] = {
-        "status=alive serving announced=up",     "status=disconnected serving announced=up",
-        "status=connected serving announced=up", "status=alive draining announced=down",
-        "status=not_responding announced=down",  "status=disconnected announced=down reason=goodbye",
-        "status=registered announced=none",      "status=alive serving announced=up seed timeout=20"};
+        "status=alive serving announced=up",      "status=disconnected serving announced=up",
+        "status=connected serving announced=up",  "status=alive draining announced=down",
+        "status=not_responding announced=down",   "status=disconnected announced=down reason=goodbye",
+        "status=registered announced=none",       "status=alive serving announced=up seed timeout=20",
+        "status=alive announced=down maintenance"};
     char text[160];
     snprintf(text, sizeof text, "restore w%u :8001 host=10.0.0.1 heard=%.3f %s", id, (double)walk->now_ms / 1000 - 1,
              shapes[below(walk, sizeof shapes / sizeof *shapes)]);
     (void)!step(walk, text);
+}
+
+static void do_maintain(struct walk *walk, unsigned id)
+{
+    static const char *const shapes[] = {"off", "ttl=1", "ttl=4 reason=disks", "ttl=30"};
+    char text[64];
+    snprintf(text, sizeof text, "w%u", id);
+    bool there = hb_registry_find(watch_registry(walk->watch), hb_text_of(text)) != NULL;
+    snprintf(text, sizeof text, "maintain w%u %s", id, shapes[below(walk, sizeof shapes / sizeof *shapes)]);
+    check(walk, step(walk, text) == (there ? HB_OK : HB_ERR_UNKNOWN), "maintenance went wrong");
 }
 
 static void do_something(struct walk *walk)
@@ -338,8 +349,10 @@ static void do_something(struct walk *walk)
         do_register(walk, id);
     else if (kind < 950)
         do_http_beat(walk, id);
-    else if (kind < 980)
+    else if (kind < 970)
         do_restore(walk, id);
+    else if (kind < 982)
+        do_maintain(walk, id);
     else
         do_remove(walk, id);
 }
@@ -376,7 +389,7 @@ static void a_hundred_thousand_steps(void **state)
             assert_in_range(walk.edges[edge], 100, ULONG_MAX);
         for (int status = HB_STATUS_REGISTERED; status <= HB_STATUS_REMOVED; status++)
             assert_in_range(walk.statuses[status], 100, ULONG_MAX);
-        for (int reason = HB_REASON_REGISTERED; reason <= HB_REASON_REAPED; reason++)
+        for (int reason = HB_REASON_REGISTERED; reason <= HB_REASON_MAINTENANCE; reason++)
             assert_in_range(walk.reasons[reason], 5, ULONG_MAX);
         assert_in_range(walk.errors[HB_ERR_STALE], 100, ULONG_MAX);
         assert_in_range(walk.errors[HB_ERR_REFUSED], 100, ULONG_MAX);

@@ -19,8 +19,10 @@
  *      beat ID[/SOCKET] [alive|draining|bye] [name=] [requests=] [errors=] [metrics=] [attributes=] [from=PEER]
  *      close ID/SOCKET [CODE]                    without a code: abnormally
  *      remove ID
+ *      maintain ID ttl=SECONDS [reason=] | off
  *      restore ID [:PORT] status= [serving] [announced=] [draining] [seed] [beats] [host=] [name=] [url=] [timeout=]
- *              [epoch=] [seq=] [reason=] [since=] [heard=SECONDS]      heard at 0 unless it says so
+ *              [epoch=] [seq=] [reason=] [since=] [heard=SECONDS] [maintenance] [until=SECONDS] [words=]
+ *                                                                      heard at 0 unless it says so
  *
  * Sockets are named s0 to s99; a beat without one came over HTTP. What comes back:
  *

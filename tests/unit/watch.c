@@ -124,7 +124,7 @@ void watch_row_text(const struct hb_worker *worker, char out[WATCH_ROW_TEXT])
              " name=%s host=%s port=%u url=%s status=%s reason=%s serving=%s announced=%s unverified=%s ready=%s"
              " health=%s draining=%s maintenance=%s id_conflict=%s timeout=%.3f interval=%.3f poll_interval=%.3f"
              " requests=%" PRId64 " errors=%" PRId64 " heard=%.3f since=%.3f epoch=%" PRIu64 " seq=%" PRIu64
-             " beats=%s attributes=%s metrics=%s said=%s ",
+             " beats=%s attributes=%s metrics=%s said=%s until=%.3f words=%s ",
              text_or_dash(row.name), text_or_dash(row.host), (unsigned)row.port, text_or_dash(row.url),
              hb_status_text(row.status), hb_reason_text(row.reason), yes_no(row.serving),
              hb_announced_text(row.announced), yes_no(row.unverified), yes_no(row.ready), hb_health_text(row.health),
@@ -132,7 +132,9 @@ void watch_row_text(const struct hb_worker *worker, char out[WATCH_ROW_TEXT])
              (double)row.interval_ms / 1000, (double)row.poll_interval_ms / 1000, row.requests, row.errors,
              (double)(row.last_heartbeat.ms - WATCH_WALL_START) / 1000,
              (double)(row.since.ms - WATCH_WALL_START) / 1000, row.epoch, row.seq, yes_no(row.beats),
-             text_or_dash(row.attributes), text_or_dash(row.metrics), text_or_dash(row.reported_status));
+             text_or_dash(row.attributes), text_or_dash(row.metrics), text_or_dash(row.reported_status),
+             row.maintenance_until.ms != 0 ? (double)(row.maintenance_until.ms - WATCH_WALL_START) / 1000 : 0,
+             text_or_dash(row.maintenance_reason));
 }
 
 static void facts_text(const struct hb_worker *worker, char out[1024])

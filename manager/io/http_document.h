@@ -1,0 +1,51 @@
+/*
+ * http_document: the body of one answer, in each form that clients ask for, and whether they have it already.
+ *
+ *   bytes ──► document ──answer──► If-None-Match holds it ──► 304
+ *                                  the form is there ──► 200
+ *                                  small ──► made at once ──► 200
+ *                                  large ──► made on the thread pool while the exchange waits ──► 200
+ *                                  large, and the pool makes another ──► 200, as the bytes are
+ *
+ * A form is any of: indented (for a browser: one whose Accept prefers HTML), gzipped (by Accept-Encoding), both, none.
+ * Each is made when first asked for, once, and kept as long as its document. One large form is made at a time, so
+ * neither the loop nor the pool, which also resolves names, waits for long; and nobody is shown an older state than the
+ * one he asked about.
+ *
+ * The entity tag is a hash of the bytes (and of the Link beside them) with the form behind it: it survives a restart when
+ * the bytes are the same, and only then. SipHash, keyed with the versions of this program and of zlib, because they decide
+ * how a form looks. A client compares what it has with what is there now; that two texts share a tag is 1 in 2^64.
+ *
+ * Ceiling: HB_DOCUMENTS_BYTES_MAX for all forms that somebody holds; beyond it new documents are refused with 503 until
+ * readers have read or were cut off, and no further forms are made.
+ */
+#ifndef HB_IO_HTTP_DOCUMENT_H
+#define HB_IO_HTTP_DOCUMENT_H
+
+#include "manager/io/http_exchange.h"
+
+#define HB_DOCUMENTS_BYTES_MAX ((size_t)256 << 20) /* one document alone may be larger */
+
+struct uv_loop_s;
+struct hb_documents; /* what all documents share: the account, the place on the thread pool */
+struct hb_document;
+
+/* The loop must outlive it, and must have come to its end before it is freed. NULL when out of memory. */
+struct hb_documents *hb_documents_new(struct uv_loop_s *loop);
+void hb_documents_free(struct hb_documents *documents); /* accepts NULL */
+
+/* Answers 503 when the ceiling is reached. True: it did. To be asked before the bytes are made. */
+bool hb_documents_refuse(const struct hb_documents *documents, struct hb_exchange *exchange);
+
+/* Takes the buffer's bytes, JSON. link: the target of rel="next", or NULL. NULL when out of memory or the buffer failed. */
+struct hb_document *hb_document_new(struct hb_documents *documents, struct hb_buf *json, const char *link);
+void hb_document_drop(struct hb_document *document); /* accepts NULL; answers under way keep what they need */
+
+/* 200 or 304, or 503 when document is NULL (out of memory). */
+void hb_document_answer(struct hb_document *document, struct hb_exchange *exchange);
+
+/* For a body that nobody else will ask for: document, answer, drop. */
+void hb_documents_answer_once(struct hb_documents *documents, struct hb_exchange *exchange, struct hb_buf *json,
+                              const char *link);
+
+#endif
