@@ -288,11 +288,11 @@ bool hb_turn_settle(struct hb_turn *turn, struct hb_worker *worker, const struct
     enum hb_edge edge;
 
     worker->serving = hb_worker_should_serve(worker, &registry->rules);
-    if (!differs(worker, before) && !address_changed)
+    edge = hb_worker_edge(worker, address_changed);
+    if (!differs(worker, before) && !address_changed && edge == HB_EDGE_NONE)
         return false;
     if (!before->visible && hb_worker_visible(worker))
         hb_entry_show(registry, worker);
-    edge = hb_worker_edge(worker, address_changed);
     worker->announced = announced_after(edge, worker->announced);
     if (worker->status != before->status)
         worker->since = turn->wall;
@@ -361,6 +361,8 @@ static void time_out(struct hb_turn *turn, struct hb_worker *worker)
         reason = worker->said_goodbye ? HB_REASON_GOODBYE : HB_REASON_CONNECTION_CLOSED;
     else
         reason = worker->status == HB_STATUS_ALIVE ? HB_REASON_HEARTBEAT_TIMEOUT : HB_REASON_NEVER_BEAT;
+    if (worker->unverified)
+        worker->poll_up = false; /* that was the earlier life's verdict */
     worker->unverified = false;
     worker->hold_until = HB_MONO_NEVER;
     worker->status = HB_STATUS_NOT_RESPONDING;
@@ -416,9 +418,7 @@ bool hb_registry_expire(struct hb_registry *registry, struct hb_moment now, stru
         return false;
     if (hb_worker_visible(worker)) {
         expire_worker(&turn, worker);
-    } else if (hb_deadline_of(worker, &registry->rules).ms > turn.now.ms) {
-        hb_entry_arm(registry, worker);
-    } else {
+    } else { /* nothing moves the deadline of these without arming them anew */
         if (worker->socket != NULL)
             hb_turn_close_socket(&turn, worker, HB_CLOSE_POLICY);
         hb_entry_destroy(registry, worker);

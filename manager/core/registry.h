@@ -26,7 +26,12 @@ enum hb_input_kind {
     HB_INPUT_BEAT,          /* beat, peer_host; socket, or NULL when it came over HTTP */
     HB_INPUT_SOCKET_CLOSED, /* socket, close_code (HB_CLOSE_ABNORMAL when there was none) */
     HB_INPUT_REMOVE,
-    HB_INPUT_RESTORE,     /* row, seed_shape */
+    /*
+     * row, seed_shape: what the hash said of it in an earlier life. An id that is in memory by then keeps what it has
+     * said since; it takes over what listeners were told last, unless they were told something in this life, an address
+     * if it has none, and maintenance.
+     */
+    HB_INPUT_RESTORE,
     HB_INPUT_MAINTENANCE, /* maintenance: into it or, with ttl_ms 0, out of it */
 };
 
@@ -80,11 +85,9 @@ void hb_registry_free(struct hb_registry *registry); /* accepts NULL; what the s
  * Applies one input. On HB_OK effects tells what follows, possibly nothing. Else nothing changed, but effects may still
  * hold a HB_EFFECT_ROW_CHANGED (a conflict became visible):
  *   HB_ERR_UNKNOWN    REMOVE or MAINTENANCE of an id that is not there
- *   HB_ERR_STALE      a beat or close of a socket that is no longer its worker's; a RESTORE of an id already in memory
- *   HB_ERR_REFUSED    a beat or socket of an id removed a moment ago (close 4001)
- *   HB_ERR_CONFLICT   a socket of an id that several processes claim (close 4009)
- *   HB_ERR_FULL       max_workers or text_bytes_max reached
- *   HB_ERR_NO_MEMORY
+ *   HB_ERR_STALE      a beat or close of a socket that is no longer its worker's; a RESTORE that memory needs nothing
+ * of HB_ERR_REFUSED    a beat or socket of an id removed a moment ago (close 4001) HB_ERR_CONFLICT   a socket of an id
+ * that several processes claim (close 4009) HB_ERR_FULL       max_workers or text_bytes_max reached HB_ERR_NO_MEMORY
  */
 enum hb_err hb_registry_step(struct hb_registry *registry, const struct hb_input *input, struct hb_moment now,
                              struct hb_effects *effects) HB_MUST_CHECK;

@@ -2,7 +2,7 @@
  * Rows of an earlier life: what the hash says about a worker, read at the start.
  *
  * A worker that was up comes back unverified, still serving, with a full grace to beat again; one that was down stays
- * down. An id that is in memory already wins over its row.
+ * down. An id that is in memory already wins over its row, but for what listeners were told of it.
  */
 #include "manager/core/own_text.h"
 #include "manager/core/registry_internal.h"
@@ -93,12 +93,94 @@ static enum hb_err restore_entry(struct hb_turn *turn, struct hb_worker *worker,
     return HB_OK;
 }
 
+/* ---- a worker that came back before its row was read ---- */
+
+/* Who and where it is, memory knows better; but what it did not say this time, the row still knows. */
+static enum hb_err fill_identity(struct hb_turn *turn, struct hb_worker *worker, const struct hb_row *row)
+{
+    struct hb_text own_id = {worker->id, worker->id_len};
+    bool place_known = worker->url != NULL || worker->port != 0;
+    struct hb_identity identity = {{NULL, 0}, {NULL, 0}, {NULL, 0}, {NULL, 0}};
+    enum hb_err err;
+
+    if (hb_text_is_own(worker->name, own_id))
+        identity.name = row->name;
+    if (!place_known) {
+        identity.host = row->host;
+        identity.url = row->url;
+    }
+    if (worker->attributes == NULL)
+        identity.attributes = row->attributes;
+    err = hb_worker_set_identity(worker, &identity, &turn->registry->texts);
+    if (err != HB_OK || place_known)
+        return err;
+    worker->port = row->port;
+    if (row->host.bytes != NULL)
+        worker->host_from_peer = false;
+    if (row->timeout_ms != 0 && worker->timeout_ms == turn->registry->rules.timeout_ms)
+        worker->timeout_ms = (uint32_t)row->timeout_ms;
+    return HB_OK;
+}
+
+static bool is_elsewhere(const struct hb_worker *worker, const struct hb_row *row)
+{
+    return worker->port != row->port || !hb_text_equal(hb_text_of(worker->url), row->url) ||
+           (row->host.bytes != NULL && !hb_text_is_own(worker->host, row->host));
+}
+
+/* Listeners hold it for up: unless it has said goodbye since, it has its grace like any other that is restored. */
+static void hold_for_up(struct hb_turn *turn, struct hb_worker *worker)
+{
+    bool waits = worker->status == HB_STATUS_REGISTERED || worker->status == HB_STATUS_CONNECTED ||
+                 worker->status == HB_STATUS_DISCONNECTED;
+
+    if (!waits || worker->said_goodbye)
+        return;
+    worker->unverified = true;
+    worker->serving = true;
+    worker->last_contact = turn->now;
+}
+
+/*
+ * Listeners remember what they were told in the earlier life, and an operator what he asked for: both are taken over.
+ * Without it nobody would be told of the end of one that is gone again before its first beat.
+ */
+static enum hb_err join_earlier_life(struct hb_turn *turn, struct hb_worker *worker, const struct hb_row *row)
+{
+    struct hb_before before = hb_turn_before(turn, worker);
+    bool told = worker->announced == HB_ANNOUNCED_NONE && row->announced != HB_ANNOUNCED_NONE;
+    bool was_up = told && row->announced == HB_ANNOUNCED_UP;
+    bool maintained = !worker->maintenance && row->maintenance;
+    enum hb_err err = HB_OK;
+
+    if (!told && !maintained)
+        return HB_ERR_STALE;
+    if (maintained)
+        err = restore_maintenance(turn, worker, row);
+    if (err == HB_OK)
+        err = fill_identity(turn, worker, row);
+    if (err != HB_OK) {
+        if (maintained)
+            hb_maintenance_end(worker);
+        return err;
+    }
+    if (told)
+        worker->announced = row->announced;
+    if (was_up)
+        hold_for_up(turn, worker);
+    hb_turn_settle_row(turn, worker, &before, maintained ? HB_REASON_MAINTENANCE : (enum hb_reason)worker->reason,
+                       was_up && is_elsewhere(worker, row));
+    return HB_OK;
+}
+
 enum hb_err hb_apply_restore(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input)
 {
     bool created = false;
     enum hb_err err;
 
-    if (worker != NULL && worker->status != HB_STATUS_UNKNOWN)
+    if (worker != NULL && hb_worker_visible(worker))
+        return join_earlier_life(turn, worker, input->row);
+    if (worker != NULL && worker->status == HB_STATUS_REMOVED)
         return HB_ERR_STALE; /* memory is the truth */
     if (input->row->status == HB_STATUS_UNKNOWN || input->row->status == HB_STATUS_REMOVED)
         return HB_ERR_INVALID;

@@ -29,6 +29,8 @@ bool hb_head_parameter(struct lws *wsi, int place, char *out, size_t size, struc
     len = lws_hdr_copy_fragment(wsi, out, (int)size, WSI_TOKEN_HTTP_URI_ARGS, place);
     if (len < 0)
         return false;
+    if (len == 1 && out[0] == '/') /* 4.1.6 puts that where nothing stands behind the last `?` or `&` */
+        len = 0;
     *ret_parameter = (struct hb_text){out, (size_t)len};
     return true;
 }

@@ -423,7 +423,8 @@ static void check_acceptance(const struct codec *codec, struct hb_decoder *decod
         check_round_trip(codec, decoder, message);
 }
 
-static void check_needless_refusal(const struct codec *codec, enum hb_err err, struct hb_text json, const char *sentence)
+static void check_needless_refusal(const struct codec *codec, enum hb_err err, struct hb_text json,
+                                   const char *sentence)
 {
     struct json_object *root;
 

@@ -253,10 +253,7 @@ static bool bare_value(struct reader *r)
     }
     if (r->at < r->end && (*r->at == '-' || (*r->at >= '0' && *r->at <= '9')))
         return number(r);
-    return literal(r, r->at == r->end      ? "-"
-                      : *r->at == 't' ? "true"
-                      : *r->at == 'f' ? "false"
-                                      : "null");
+    return literal(r, r->at == r->end ? "-" : *r->at == 't' ? "true" : *r->at == 'f' ? "false" : "null");
 }
 
 static bool value(struct reader *r)

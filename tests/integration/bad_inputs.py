@@ -18,7 +18,7 @@ ROUNDS = 20
 GROWTH_MAX = 8 << 20  # bytes over all rounds: some thousand inputs, so a leak of two or three KiB per input shows
 SENTENCE_MIN = 10
 ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
-REPEAT = re.compile(r"<<(.+?)\*(\d+)>>")
+REPEAT = re.compile(r"<<((?:(?!>>).)+?)\*(\d+)>>")
 
 
 class Line:

@@ -149,6 +149,10 @@ static bool restore_flag(struct script *script, const char *word)
     struct hb_row *row = &script->row;
     if (strcmp(word, "serving") == 0)
         return row->serving = true;
+    if (strcmp(word, "nameless") == 0) {
+        row->name = (struct hb_text){NULL, 0};
+        return true;
+    }
     if (strcmp(word, "draining") == 0)
         return row->draining = true;
     if (strcmp(word, "maintenance") == 0)
@@ -277,6 +281,8 @@ const char *script_rules(struct hb_registry_rules *rules, const char *words)
         int64_t most = 0;
         if (take_count(word, "max", &most))
             rules->max_workers = (uint32_t)most;
+        else if (strcmp(word, "polling") == 0)
+            rules->polling = true;
         else if (take_count(word, "texts", &most))
             rules->text_bytes_max = (size_t)most;
         else if (take_count(word, "timelines", &most))

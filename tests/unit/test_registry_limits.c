@@ -35,6 +35,21 @@ static void a_registration_beyond_the_budget_is_refused_whole(void **state)
     later(16.001, "w2 registered -> not_responding (never_beat)");
 }
 
+static void a_socket_outlives_the_refusal_of_its_registration(void **state)
+{
+    (void)state;
+    given("texts=20");
+    at(0, "open w1/s1");
+    at(1, "register w1 :8001 name=" FORTY);
+    expect("! full");
+    at(2, "register w1 :8001 name=one host=h poll_interval=5");
+    expect("w1 unknown -> connected (registered)");
+    row("w1", "poll_interval=5.000");
+    at(3, "beat w1/s1");
+    expect("w1 connected -> alive (beat) server:up");
+    later(18.001, "w1 alive -> not_responding (heartbeat_timeout) server:down");
+}
+
 static void a_beat_counts_though_its_words_do_not_fit(void **state)
 {
     (void)state;
@@ -74,10 +89,18 @@ static void removed_ones_give_their_room_back(void **state)
     later(27.001, "w3 registered -> not_responding (never_beat)");
 }
 
+static void freeing_nothing_is_fine(void **state)
+{
+    (void)state;
+    hb_registry_free(NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENARIO(a_registration_beyond_the_budget_is_refused_whole),
+        SCENARIO(a_socket_outlives_the_refusal_of_its_registration),
+        cmocka_unit_test(freeing_nothing_is_fine),
         SCENARIO(a_beat_counts_though_its_words_do_not_fit),
         SCENARIO(removed_ones_give_their_room_back),
     };

@@ -120,6 +120,9 @@ static const struct entry scenario[] = {
     {3.7, "maintain w2 ttl=30 reason=more-disks"},
     {4, "open w3/s6"},
     {4, "beat w3/s6 name=nameless metrics={\"cpu\":1}"},
+    {4.5,
+     "restore w3 :8005 host=h name=three status=alive serving announced=up attributes={\"a\":1} maintenance until=30 "
+     "words=disks"},
     {5, "restore w4 :8001 host=10.0.0.1 name=old status=alive serving announced=up url=http://h/ attributes={\"a\":1} "
         "metrics={\"cpu\":1}"},
     {5, "open w5/s7"},

@@ -357,13 +357,144 @@ static void the_seeds_silent_ones_get_the_grace(void **state)
 static void memory_wins(void **state)
 {
     (void)state;
-    at(0, "register w1 :8002 host=10.0.0.2");
-    expect("w1 unknown -> registered (registered)");
-    at(1, "restore w1 :8001 host=10.0.0.1 status=alive serving announced=up");
+    comes_up(0, "w1/s1");
+    at(1, "restore w1 :8002 host=10.0.0.2 status=not_responding announced=down timeout=3 name=other");
     expect("! stale");
-    row("w1", "status=registered host=10.0.0.2 port=8002 unverified=no serving=no");
+    row("w1", "name=w1 host=10.0.0.9 port=8001 status=alive serving=yes timeout=15.000");
+    at(2, "register w2 :8001");
+    expect("w2 unknown -> registered (registered)");
+    at(2, "remove w2");
+    expect("w2 registered -> removed (removed)");
+    at(3, "restore w2 :8001 host=h status=alive serving announced=up");
+    expect("! stale");
+    no_row("w2");
+    later(15.001, "w1 alive -> not_responding (heartbeat_timeout) server:down");
+}
+
+/* ---- who came back before its row was read: listeners still know what they were told ---- */
+
+static void registered_again_it_is_held_for_up(void **state)
+{
+    (void)state;
+    at(0, "register w1 :8001 host=h");
+    expect("w1 unknown -> registered (registered)");
+    at(1, "restore w1 :8001 host=h status=alive serving announced=up");
+    expect("w1 registered (registered)"); /* it serves: nothing to announce */
+    row("w1", "serving=yes announced=up unverified=yes");
+    at(2, "open w1/s1");
+    expect("w1 registered -> connected (socket_opened)");
+    at(3, "beat w1/s1");
+    expect("w1 connected -> alive (beat)");
+    row("w1", "serving=yes unverified=no");
+    later(18.001, "w1 alive -> not_responding (heartbeat_timeout) server:down");
+}
+
+static void registered_again_and_gone_it_is_told_once(void **state)
+{
+    (void)state;
+    at(0, "register w1 :8001 host=h");
+    expect("w1 unknown -> registered (registered)");
+    at(1, "open w1/s1");
+    expect("w1 registered -> connected (socket_opened)");
+    at(2, "close w1/s1");
+    expect("w1 connected -> disconnected (connection_closed)");
+    at(3, "restore w1 :8001 host=h status=alive serving announced=up");
+    expect("w1 disconnected (connection_closed)");
+    row("w1", "serving=yes announced=up unverified=yes");
+    later(33.001, "w1 disconnected -> not_responding (restart_grace) server:down");
+    heard("w1", "down");
+}
+
+static void a_goodbye_before_the_row_is_told_with_it(void **state)
+{
+    (void)state;
+    at(0, "register w1 :8001 host=h");
+    expect("w1 unknown -> registered (registered)");
+    at(1, "beat w1 bye");
+    expect("w1 registered -> disconnected (goodbye)");
+    at(2, "restore w1 :8001 host=h status=alive serving announced=up");
+    expect("w1 disconnected (goodbye) server:down");
+    later(15.001, "w1 disconnected -> not_responding (goodbye)");
+}
+
+static void too_late_for_a_grace_it_is_told_at_once(void **state)
+{
+    (void)state;
+    at(0, "register w1 :8001 host=h");
+    expect("w1 unknown -> registered (registered)");
+    later(15.001, "w1 registered -> not_responding (never_beat)");
+    at(16, "restore w1 :8001 host=h status=alive serving announced=up");
+    expect("w1 not_responding (never_beat) server:down");
+    at(17, "beat w1");
+    expect("w1 not_responding -> alive (beat) server:recovery");
+    later(32.001, "w1 alive -> not_responding (heartbeat_timeout) server:down");
+}
+
+static void registered_elsewhere_the_new_address_is_told(void **state)
+{
+    (void)state;
+    at(0, "register w1 :8002 host=h");
+    expect("w1 unknown -> registered (registered)");
+    at(1, "restore w1 :8001 host=h status=alive serving announced=up");
+    expect("w1 registered (registered) server:up");
+    row("w1", "port=8002 serving=yes unverified=yes");
+    later(31.001, "w1 registered -> not_responding (restart_grace) server:down");
+}
+
+/* A beat alone does not say where it comes from: the row does. */
+static void a_beat_before_the_row_gets_its_place_from_it(void **state)
+{
+    (void)state;
+    at(0, "open w1/s1");
+    at(0, "beat w1/s1");
+    expect("w1 unknown -> alive (beat)");
+    row("w1", "serving=no port=0 name=w1 timeout=15.000");
+    at(1, "restore w1 :8001 host=h name=One timeout=20 attributes={\"a\":1} status=alive serving announced=up");
+    expect("w1 alive (beat)");
+    row("w1", "serving=yes announced=up host=h port=8001 name=One timeout=20.000 attributes={\"a\":1} unverified=no");
+    at(2, "register w1 from=10.0.0.8"); /* it says no host either: the row's stays */
+    row("w1", "host=h");
+    later(20.001, "w1 alive -> not_responding (heartbeat_timeout) server:down");
+}
+
+static void from_a_row_with_a_url_too(void **state)
+{
+    (void)state;
+    at(0, "beat w1 from=10.0.0.7");
+    expect("w1 unknown -> alive (beat)");
+    at(1, "restore w1 url=http://h:9000/ timeout=20 status=alive serving announced=up");
+    expect("w1 alive (beat)");
+    row("w1", "serving=yes url=http://h:9000/ host=10.0.0.7 timeout=20.000");
+    at(1, "register w2 timeout=5");
+    expect("w2 unknown -> registered (registered)");
+    at(2, "restore w2 :8001 host=h status=alive serving announced=up timeout=20");
+    row("w2", "timeout=5.000 port=8001 serving=yes");
+    expect("w2 registered (registered)");
+    later(20.001, "w1 alive -> not_responding (heartbeat_timeout) server:down");
+    later(32.001, "w2 registered -> not_responding (restart_grace) server:down");
+}
+
+static void one_that_was_down_recovers(void **state)
+{
+    (void)state;
+    at(0, "register w1 :8001 host=h");
+    expect("w1 unknown -> registered (registered)");
+    at(1, "restore w1 :8001 host=h status=not_responding announced=down");
+    row("w1", "status=registered serving=no announced=down unverified=no");
     at(2, "beat w1");
-    expect("w1 registered -> alive (beat) server:up");
+    expect("w1 registered -> alive (beat) server:recovery");
+    later(17.001, "w1 alive -> not_responding (heartbeat_timeout) server:down");
+}
+
+static void maintenance_outlives_it_too(void **state)
+{
+    (void)state;
+    comes_up(100, "w1/s1");
+    at(101, "restore w1 :8001 host=10.0.0.9 status=alive announced=down maintenance until=110 words=disks");
+    expect("w1 alive (maintenance) server:down");
+    row("w1", "maintenance=yes until=110.000 words=disks");
+    later(110, "w1 alive (maintenance) server:recovery");
+    later(115.001, "w1 alive -> not_responding (heartbeat_timeout) server:down");
 }
 
 static void a_row_is_restored_once(void **state)
@@ -505,11 +636,53 @@ static void a_nameless_socket_that_closes_gives_its_place_back(void **state)
     expect("w2 unknown -> *");
 }
 
+static void a_row_that_is_none(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 status=removed");
+    expect("! not valid");
+    no_row("w1");
+}
+
+static void a_row_without_a_name_has_its_id(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=h nameless status=not_responding announced=down");
+    row("w1", "name=w1");
+}
+
+/* Who has a url and was never heard of on a socket is waited for by its polls alone. */
+static void one_that_never_beat_needs_not_to(void **state)
+{
+    (void)state;
+    given("polling");
+    at(0, "restore w1 url=http://h:1/ status=alive serving announced=up");
+    row("w1", "beats=no serving=yes unverified=yes");
+    at(0, "restore w2 url=http://h:2/ status=not_responding announced=down");
+    row("w2", "beats=no serving=no");
+    at(0, "restore w3 url=http://h:3/ status=disconnected announced=down");
+    row("w3", "beats=yes serving=no");
+    at(0, "restore w4 url=http://h:4/ status=connected announced=down");
+    row("w4", "beats=yes serving=no");
+    at(0, "beat w5");
+    expect("w5 unknown -> alive (beat)");
+    row("w5", "beats=yes serving=no"); /* no port: no address */
+    at(0, "register w5 :8005 host=h");
+    expect("w5 alive (address_changed) server:up");
+    later(15.001, "w3 disconnected -> not_responding (connection_closed)");
+    expect("w5 alive -> not_responding (heartbeat_timeout) server:down");
+    later(30.001, "w4 connected -> not_responding (restart_grace)");
+    expect("w1 alive -> not_responding (restart_grace) server:down");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         SCENARIO(who_was_up_is_unverified_and_serves_on),
         SCENARIO(the_grace_ends_without_a_beat),
+        SCENARIO(a_row_that_is_none),
+        SCENARIO(a_row_without_a_name_has_its_id),
+        SCENARIO(one_that_never_beat_needs_not_to),
         SCENARIO(the_grace_counts_from_the_restart),
         SCENARIO(the_grace_is_never_shorter_than_the_timeout),
         SCENARIO(back_within_the_grace_nobody_hears_of_it),
@@ -540,6 +713,15 @@ int main(void)
         SCENARIO(the_seeds_alive_count_as_up),
         SCENARIO(the_seeds_silent_ones_get_the_grace),
         SCENARIO(memory_wins),
+        SCENARIO(registered_again_it_is_held_for_up),
+        SCENARIO(registered_again_and_gone_it_is_told_once),
+        SCENARIO(a_goodbye_before_the_row_is_told_with_it),
+        SCENARIO(too_late_for_a_grace_it_is_told_at_once),
+        SCENARIO(registered_elsewhere_the_new_address_is_told),
+        SCENARIO(a_beat_before_the_row_gets_its_place_from_it),
+        SCENARIO(from_a_row_with_a_url_too),
+        SCENARIO(one_that_was_down_recovers),
+        SCENARIO(maintenance_outlives_it_too),
         SCENARIO(a_row_is_restored_once),
         SCENARIO(a_socket_that_came_before_the_row),
         SCENARIO(a_socket_that_came_before_the_row_of_one_that_was_down),

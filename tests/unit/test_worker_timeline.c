@@ -114,6 +114,20 @@ static void starts_anew_after_removal(void **state)
     later(17.001, "w1 registered -> not_responding (never_beat)");
 }
 
+static void a_very_long_silence_is_that_long_or_longer(void **state)
+{
+    (void)state;
+    at(0, "register w1 :8001 host=h timeout=86400");
+    expect("w1 unknown -> registered (registered)");
+    at(1, "open w1/s1");
+    expect("w1 registered -> connected (socket_opened)");
+    later(86401.001, "w1 connected -> not_responding (never_beat)");
+    at(5e6, "beat w1/s1");
+    expect("w1 not_responding -> alive (beat) server:up");
+    assert_int_equal(entry("w1", 3)->silence_ms, UINT32_MAX);
+    later(5086400.001, "w1 alive -> not_responding (heartbeat_timeout) server:down");
+}
+
 static void whole_seqs_come_back(void **state)
 {
     const struct hb_transition before_the_wrap = {.seq_low = UINT32_MAX - 1};
@@ -152,8 +166,13 @@ static void reads_as_json(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        SCENARIO(tells_what_and_why),        SCENARIO(keeps_the_last_of_many), SCENARIO(all_together_have_a_ceiling),
-        SCENARIO(starts_anew_after_removal), SCENARIO(whole_seqs_come_back),   SCENARIO(reads_as_json),
+        SCENARIO(tells_what_and_why),
+        SCENARIO(keeps_the_last_of_many),
+        SCENARIO(all_together_have_a_ceiling),
+        SCENARIO(starts_anew_after_removal),
+        SCENARIO(a_very_long_silence_is_that_long_or_longer),
+        SCENARIO(whole_seqs_come_back),
+        SCENARIO(reads_as_json),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

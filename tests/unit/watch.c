@@ -464,6 +464,16 @@ static void check_failure(struct watch *watch, const struct hb_effects *effects,
         fault(watch, "%s, but the beat was counted", watch_err_word(err));
 }
 
+/* What listeners were told in an earlier life of the manager, of one whom they have heard nothing of in this one. */
+static void hear_of_earlier_life(struct watch *watch, const struct hb_input *input)
+{
+    char id[HB_ID_MAX + 1];
+    snprintf(id, sizeof id, "%.*s", (int)input->id.len, input->id.bytes);
+    struct seen *seen = seen_of(watch, id);
+    if (seen->announced == HB_ANNOUNCED_NONE)
+        seen->announced = input->row->announced;
+}
+
 enum hb_err watch_step(struct watch *watch, const struct hb_input *input, struct hb_moment now,
                        struct hb_effects *effects)
 {
@@ -471,6 +481,8 @@ enum hb_err watch_step(struct watch *watch, const struct hb_input *input, struct
     size_t entries = watch->entries, count = watch->count;
     enum hb_err err = hb_registry_step(watch->registry, input, now, effects);
     bool restored = err == HB_OK && input->kind == HB_INPUT_RESTORE;
+    if (restored)
+        hear_of_earlier_life(watch, input);
     check_effects(watch, effects, restored);
     if (restored) {
         const struct hb_worker *worker = hb_registry_find(watch->registry, input->id);

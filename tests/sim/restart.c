@@ -1,0 +1,118 @@
+#include "tests/sim/restart.h"
+
+#include <stdlib.h>
+
+#include "tests/sim/memory.h"
+#include "tests/sim/shell.h"
+#include "tests/sim/witness.h"
+#include "tests/sim/world.h"
+
+#define LIFE_MEAN_MS (2 * 3600 * 1000)
+#define PAGE 500
+#define LOST_OF_1000 100 /* restarts that find Redis empty */
+
+/* The life that was: its registry is kept for the rows that the next one reads. */
+static struct {
+    struct hb_registry *registry;
+    size_t next_row;
+    int64_t up_at, load_at;
+} last;
+
+int64_t restart_at(const struct sim *sim)
+{
+    (void)sim;
+    return last.up_at;
+}
+
+static void draw_life(struct sim *sim)
+{
+    sim->next_restart = sim->now + (random_chance(&sim->random, 200)
+                                        ? random_between(&sim->random, 1, 60000)
+                                        : random_between(&sim->random, 1, 2 * LIFE_MEAN_MS));
+}
+
+static void begin_life(struct sim *sim)
+{
+    sim->registry = NULL;
+    while (sim->registry == NULL)
+        sim->registry = hb_registry_new(&sim->rules);
+    hb_registry_set_epoch(sim->registry, (uint64_t)(sim->now + sim->wall_offset_ms));
+    witness_new_life(sim);
+    sim->armed_for = INT64_MAX;
+    sim->sockets_read = false;
+    draw_life(sim);
+}
+
+static void forget_last(void)
+{
+    hb_registry_free(last.registry);
+    last.registry = NULL;
+}
+
+static void die(struct sim *sim)
+{
+    sim->counts.restarts++;
+    sim_note(sim, TIMELINE_NOBODY, "the manager dies");
+    forget_last();
+    last.registry = sim->registry;
+    last.next_row = 0;
+    last.up_at = sim->now + random_spread(&sim->random, 100, 30000);
+    last.load_at = last.up_at + random_spread(&sim->random, 1, 5000);
+    sim->registry = NULL;
+    world_manager_died(sim);
+}
+
+/* Nobody remembers what was announced. */
+static void lose_rows(struct sim *sim)
+{
+    sim_note(sim, TIMELINE_NOBODY, "its rows are lost");
+    forget_last();
+    for (uint32_t i = 0; i < sim->options.workers; i++)
+        sim->workers[i].listener = HB_ANNOUNCED_NONE;
+}
+
+static void restore(struct sim *sim, const struct hb_worker *worker)
+{
+    struct hb_row row = hb_worker_row(worker);
+    const struct hb_input input = {.kind = HB_INPUT_RESTORE, .id = row.id, .row = &row};
+
+    if (row.last_heartbeat.ms != 0)
+        row.last_heartbeat.ms -= random_below(&sim->random, 1000); /* rows of beats are up to a flush behind */
+    (void)!shell_apply(sim, &input);
+}
+
+static void load_page(struct sim *sim)
+{
+    size_t count = hb_registry_count(last.registry);
+
+    for (size_t left = PAGE; left > 0 && last.next_row < count; left--)
+        restore(sim, hb_registry_at(last.registry, last.next_row++));
+    if (last.next_row == count)
+        forget_last();
+}
+
+void restart_turn(struct sim *sim)
+{
+    if (sim->registry == NULL && sim->now >= last.up_at) {
+        begin_life(sim);
+        sim_note(sim, TIMELINE_NOBODY, "the manager is back");
+        if (random_chance(&sim->random, LOST_OF_1000))
+            lose_rows(sim);
+    } else if (sim->registry != NULL && last.registry != NULL && sim->now >= last.load_at) {
+        load_page(sim);
+    } else if (sim->registry != NULL && last.registry == NULL && sim->now >= sim->next_restart &&
+               sim->options.faults) {
+        die(sim);
+    }
+}
+
+void restart_open(struct sim *sim)
+{
+    begin_life(sim);
+}
+
+void restart_close(struct sim *sim)
+{
+    forget_last();
+    hb_registry_free(sim->registry);
+}

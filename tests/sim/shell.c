@@ -1,0 +1,187 @@
+#include "tests/sim/shell.h"
+
+#include <stdlib.h>
+
+#include "manager/io/loop.h"
+#include "tests/sim/memory.h"
+#include "tests/sim/restart.h"
+#include "tests/sim/witness.h"
+#include "tests/sim/world.h"
+
+#define STALL_MEAN_MS (3 * 60 * 1000)
+#define WALL_STEP_MEAN_MS (3600 * 1000)
+#define LOOK_EVERY_MS 15000
+#define COMPARE_EVERY 4 /* looks */
+#define NEVER INT64_MAX
+
+bool shell_is_up(const struct sim *sim)
+{
+    return sim->registry != NULL;
+}
+
+/* ---- manager.c's part: effects ---- */
+
+static void fan_out(struct sim *sim, const struct hb_effects *effects)
+{
+    for (size_t i = 0; i < effects->count; i++) {
+        const struct hb_effect *effect = &effects->items[i];
+
+        if (effect->kind == HB_EFFECT_CLOSE_SOCKET)
+            world_closed(sim, (uint64_t)(uintptr_t)effect->socket, effect->close_code);
+    }
+}
+
+enum hb_err shell_apply(struct sim *sim, const struct hb_input *input)
+{
+    struct hb_effects effects;
+    enum hb_err err = hb_registry_step(sim->registry, input, sim_moment(sim), &effects);
+
+    while (err == HB_ERR_NO_MEMORY) {
+        sim->counts.retries++;
+        err = hb_registry_step(sim->registry, input, sim_moment(sim), &effects);
+    }
+    fan_out(sim, &effects);
+    return err;
+}
+
+static void expire(struct sim *sim)
+{
+    struct hb_effects effects;
+
+    for (unsigned most = HB_LOOP_EXPIRE_MOST; most > 0; most--) {
+        if (!hb_registry_expire(sim->registry, sim_moment(sim), &effects))
+            return;
+        fan_out(sim, &effects);
+    }
+}
+
+/* ---- loop.c's part ---- */
+
+static void on_deadline(struct sim *sim)
+{
+    int64_t late_ms = sim->now - sim->armed_for;
+
+    sim->armed_for = NEVER;
+    if (late_ms > HB_LOOP_LATE_MS) {
+        sim->sockets_read = false;
+        hb_registry_skew(sim->registry, late_ms);
+        return;
+    }
+    if (!sim->sockets_read) {
+        sim->sockets_read = true;
+        return;
+    }
+    sim->sockets_read = false;
+    expire(sim);
+}
+
+static void arm_deadline(struct sim *sim)
+{
+    int64_t next = sim->now + HB_LOOP_NAP_MS;
+    int64_t deadline = hb_registry_next_deadline(sim->registry).ms;
+
+    if (deadline < next)
+        next = deadline;
+    if (sim->armed_for <= next)
+        return;
+    sim->armed_for = next > sim->now ? next : sim->now;
+}
+
+/* ---- the manager is kept from running ---- */
+
+static int64_t draw_gap(struct random *random)
+{
+    int64_t of_100 = random_below(random, 100);
+
+    return of_100 < 40   ? random_between(random, 20, 250)
+           : of_100 < 55 ? random_between(random, 251, 260)
+           : of_100 < 85 ? random_between(random, 261, 3000)
+           : of_100 < 95 ? 30000
+                         : random_between(random, 3000, 120000);
+}
+
+static void stall(struct sim *sim)
+{
+    int64_t gap_ms = draw_gap(&sim->random);
+
+    sim->stalls[sim->counts.stalls % SIM_STALLS_KEPT].at = sim->now;
+    sim->stalls[sim->counts.stalls % SIM_STALLS_KEPT].gap_ms = gap_ms;
+    sim->counts.stalls++;
+    sim->counts.stall_ms += (uint64_t)gap_ms;
+    sim_note(sim, TIMELINE_NOBODY, "the manager stalls for %lld ms", (long long)gap_ms);
+    sim->now += gap_ms;
+    /* Often the next one comes before it has caught its breath. */
+    sim->next_stall = sim->now + (random_chance(&sim->random, 300)
+                                      ? random_spread(&sim->random, 1, 40000)
+                                      : random_between(&sim->random, 1, 2 * STALL_MEAN_MS));
+}
+
+static void step_wall(struct sim *sim)
+{
+    sim->counts.wall_steps++;
+    sim->wall_offset_ms += random_between(&sim->random, -7200000, 7200000);
+    sim->next_wall_step = sim->now + random_between(&sim->random, 1, 2 * WALL_STEP_MEAN_MS);
+}
+
+static void look(struct sim *sim)
+{
+    if (shell_is_up(sim) && sim->armed_for < sim->now)
+        return; /* it has been stalled, and does not know it yet */
+    sim->next_look = sim->now + LOOK_EVERY_MS;
+    if (!shell_is_up(sim))
+        return;
+    witness_overdue(sim);
+    if (sim->now / LOOK_EVERY_MS % COMPARE_EVERY == 0)
+        witness_compare_all(sim);
+}
+
+/* ---- turns ---- */
+
+static void turn(struct sim *sim)
+{
+    bool up = shell_is_up(sim);
+    int64_t until = up ? NEVER : restart_at(sim);
+
+    if (up && sim->armed_for <= sim->now)
+        on_deadline(sim);
+    if (up && random_chance(&sim->random, 500)) /* stopped before it looks at its sockets, or after */
+        while (sim->now >= sim->next_stall && sim->options.faults)
+            stall(sim);
+    if (up) {
+        arm_deadline(sim);
+        until = sim->armed_for;
+    }
+    until = calendar_advance(&sim->calendar, until);
+    if (until > sim->now)
+        sim->now = until;
+    while (world_read(sim)) {
+    }
+    if (up && sim->now >= sim->next_stall && sim->options.faults)
+        stall(sim);
+}
+
+void shell_open(struct sim *sim)
+{
+    sim->next_stall = sim->now + STALL_MEAN_MS;
+    sim->next_wall_step = sim->now + WALL_STEP_MEAN_MS;
+    sim->next_look = sim->now + LOOK_EVERY_MS;
+    restart_open(sim);
+}
+
+void shell_run(struct sim *sim)
+{
+    while (sim->now < sim->end && !sim->timeline.broken) {
+        turn(sim);
+        restart_turn(sim);
+        if (sim->now >= sim->next_look)
+            look(sim);
+        if (sim->now >= sim->next_wall_step && sim->options.faults)
+            step_wall(sim);
+    }
+    sim->counts.memory_failures = memory_failures();
+}
+
+void shell_close(struct sim *sim)
+{
+    restart_close(sim);
+}
