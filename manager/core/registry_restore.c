@@ -32,7 +32,7 @@ static enum hb_err restore_maintenance(struct hb_turn *turn, struct hb_worker *w
 static void restore_facts(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input)
 {
     const struct hb_row *row = input->row;
-    bool was_up = row->announced == HB_ANNOUNCED_UP;
+    bool was_up = row->announced == HB_ANNOUNCED_UP && row->status != HB_STATUS_NOT_RESPONDING;
 
     worker->status = row->status;
     worker->announced = row->announced;

@@ -16,8 +16,9 @@
  * the bytes are the same, and only then. SipHash, keyed with the versions of this program and of zlib, because they decide
  * how a form looks. A client compares what it has with what is there now; that two texts share a tag is 1 in 2^64.
  *
- * Ceiling: HB_DOCUMENTS_BYTES_MAX for all forms that somebody holds; beyond it new documents are refused with 503 until
- * readers have read or were cut off, and no further forms are made.
+ * Ceiling: HB_DOCUMENTS_BYTES_MAX for all forms that somebody holds. Beyond it no further forms are made, and whoever
+ * makes large documents asks hb_documents_refuse first: 503 until readers have read or were cut off. Small ones, a row or
+ * a timeline, are bounded by the number of connections.
  */
 #ifndef HB_IO_HTTP_DOCUMENT_H
 #define HB_IO_HTTP_DOCUMENT_H

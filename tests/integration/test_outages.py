@@ -197,6 +197,10 @@ def start_with(scene, server):
     return scene.manager(server, HEARTBEAT_TIMEOUT=HERD_TIMEOUT_S, DISCONNECT_GRACE=0.3)
 
 
+def last_seq(manager):
+    return max(row["seq"] for row in manager.rows().values())
+
+
 def fall_silent(manager, fleet, worker):
     """It freezes, with a timeout that is over soon, and is seen to be silent."""
     fleet.freeze(worker)
@@ -258,7 +262,7 @@ def test_outage(scene, kind):
             assert events[:len(before)] == before
         if kind.rewritten is not None:
             assert bool(manager.events("redis_rewrite")) == kind.rewritten
-        assert events[-1]["seq"] == max(row["seq"] for row in manager.rows().values())
+        assert events[-1]["seq"] == last_seq(manager)
         assert len({event["epoch"] for event in events}) == 1
         assert not fleet.refusals
 
@@ -317,7 +321,7 @@ def test_absent_at_the_start(scene):
         wait_whole(manager, server)
         events = gapless(server)
         assert events[0]["seq"] == 1, "what happened before Redis came is told from the start"
-        assert events[-1]["seq"] == max(row["seq"] for row in manager.rows().values())
+        assert events[-1]["seq"] == last_seq(manager)
         wait_for("all of them were announced", lambda: len(listener.stories()) == WORKERS)
         stories = {worker: [channel for channel, _ in story] for worker, story in listener.stories().items()}
         assert stories == {worker: ["server:up"] + (["server:down"] if worker in (freezes, vanishes) else [])
@@ -335,17 +339,18 @@ def test_killed_again_and_again(scene, keeps_data):
         fleet.wait_beating()
         listener = Listener(server)
         for _ in range(rounds):
-            seq = manager.row(fleet.workers[0])["seq"]
             server.kill()
+            wait_for("it is noticed", lambda: manager.get("/readyz").status_code == 503)
+            seq = last_seq(manager)
+            wait_for("they flap meanwhile", lambda: last_seq(manager) > seq)  # pylint: disable=cell-var-from-loop
             if not keeps_data:
                 shutil.rmtree(os.path.join(server.settings["dir"], "appendonlydir"))
             server.start()
             listener.renew()
+            manager.wait_answer("/readyz")
             wait_whole(manager, server)
             gapless(server)
             listener.stories()
-            assert manager.row(fleet.workers[0])["seq"] > seq, "they flapped meanwhile"
-        manager.wait_answer("/readyz")
         fleet.settle()
         wait_serving(manager, fleet.workers)
         wait_whole(manager, server)

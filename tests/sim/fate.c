@@ -95,8 +95,7 @@ static void remove_it(struct sim *sim, uint32_t index)
     const struct hb_input input = {.kind = HB_INPUT_REMOVE, .id = {worker->id, worker->id_len}};
 
     sim->counts.deletes++;
-    if (shell_apply(sim, &input) == HB_OK)
-        sim->workers[index].named = false;
+    (void)!shell_apply(sim, &input);
 }
 
 static void maintain(struct sim *sim, uint32_t index)

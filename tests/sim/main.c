@@ -107,7 +107,7 @@ static void report(const struct sim *sim, double seconds)
            counts->latest_ms);
 }
 
-static void explain(struct sim *sim, const struct sim_options *options)
+static void print_verdict(const struct sim *sim, const struct sim_options *options)
 {
     uint32_t worker = sim->timeline.broken_worker;
 
@@ -116,11 +116,20 @@ static void explain(struct sim *sim, const struct sim_options *options)
     if (worker != TIMELINE_NOBODY)
         printf(", worker w%" PRIu32, worker);
     printf(": %s\n", sim->timeline.verdict);
+}
+
+/* Once more, with the worker concerned under observation. */
+static void explain(struct sim *sim, const struct sim_options *options)
+{
+    uint32_t worker = sim->timeline.broken_worker;
+
+    print_verdict(sim, options);
     timeline_close(&sim->timeline);
     if (worker == TIMELINE_NOBODY)
         return;
     run(sim, options, worker, false);
     timeline_print(&sim->timeline);
+    print_verdict(sim, options);
 }
 
 /* ---- options ---- */

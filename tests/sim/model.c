@@ -455,13 +455,65 @@ static void take_row(struct hb_model_worker *worker, const struct hb_row *row)
         worker->timeout_ms = row->timeout_ms;
 }
 
+/* What it did not say in this life, its row still knows. */
+static void fill_address(const struct hb_model *model, struct hb_model_worker *worker, const struct hb_row *row)
+{
+    if (worker->url != 0 || worker->port != 0)
+        return;
+    worker->port = row->port;
+    if (row->host.bytes != NULL) {
+        worker->host = hash_of(row->host);
+        worker->host_from_peer = false;
+    }
+    if (row->url.bytes != NULL)
+        worker->url = hash_of(row->url);
+    if (row->timeout_ms != 0 && worker->timeout_ms == model->rules.timeout_ms)
+        worker->timeout_ms = row->timeout_ms;
+}
+
+static bool is_elsewhere(const struct hb_model_worker *worker, const struct hb_row *row)
+{
+    return worker->port != row->port || worker->host != hash_of(row->host) || worker->url != hash_of(row->url);
+}
+
+/* It came back before its row was read: what listeners were told, and maintenance, are taken over from the row. */
+static enum hb_err join(struct hb_model *model, struct hb_model_worker *worker, const struct hb_row *row,
+                        struct hb_moment now, int64_t now_ms, struct hb_model_told *told)
+{
+    struct before before = before_of(worker, now_ms);
+    bool heard = worker->announced == HB_ANNOUNCED_NONE && row->announced != HB_ANNOUNCED_NONE;
+    bool was_up = heard && row->announced == HB_ANNOUNCED_UP;
+    bool maintained = row->maintenance && !worker->maintenance;
+
+    if (!heard && !maintained)
+        return HB_ERR_STALE;
+    fill_address(model, worker, row);
+    if (maintained) {
+        worker->maintenance = true;
+        worker->maintenance_until_ms = now_ms + maintenance_left_ms(row, now.wall);
+    }
+    if (heard)
+        worker->announced = (uint8_t)row->announced;
+    if (was_up && !worker->said_goodbye && worker->status != HB_STATUS_ALIVE &&
+        worker->status != HB_STATUS_NOT_RESPONDING) {
+        worker->unverified = true;
+        worker->serving = true;
+        worker->contact_ms = now_ms;
+    }
+    settle(model, worker, &before, maintained ? HB_REASON_MAINTENANCE : (enum hb_reason)worker->reason,
+           was_up && is_elsewhere(worker, row), told);
+    return HB_OK;
+}
+
 static enum hb_err apply_restore(struct hb_model *model, struct hb_model_worker *worker, const struct hb_input *input,
                                  struct hb_moment now, int64_t now_ms, struct hb_model_told *told)
 {
     const struct hb_row *row = input->row;
     struct before before;
 
-    if (worker->place == HB_MODEL_KNOWN || worker->place == HB_MODEL_REMOVED)
+    if (worker->place == HB_MODEL_KNOWN)
+        return join(model, worker, row, now, now_ms, told);
+    if (worker->place == HB_MODEL_REMOVED)
         return HB_ERR_STALE;
     if (row->status == HB_STATUS_UNKNOWN || row->status == HB_STATUS_REMOVED)
         return HB_ERR_INVALID;

@@ -24,6 +24,12 @@ int64_t restart_at(const struct sim *sim)
     return last.up_at;
 }
 
+bool restart_is_loading(const struct sim *sim)
+{
+    (void)sim;
+    return last.registry != NULL;
+}
+
 static void draw_life(struct sim *sim)
 {
     sim->next_restart = sim->now + (random_chance(&sim->random, 200)
@@ -76,8 +82,6 @@ static void restore(struct sim *sim, const struct hb_worker *worker)
     struct hb_row row = hb_worker_row(worker);
     const struct hb_input input = {.kind = HB_INPUT_RESTORE, .id = row.id, .row = &row};
 
-    if (row.last_heartbeat.ms != 0)
-        row.last_heartbeat.ms -= random_below(&sim->random, 1000); /* rows of beats are up to a flush behind */
     (void)!shell_apply(sim, &input);
 }
 

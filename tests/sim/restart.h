@@ -13,5 +13,6 @@ void restart_open(struct sim *sim); /* the first life */
 void restart_close(struct sim *sim);
 void restart_turn(struct sim *sim);
 int64_t restart_at(const struct sim *sim); /* while it is down: when it will be up */
+bool restart_is_loading(const struct sim *sim); /* it is up, and has not read all its rows */
 
 #endif

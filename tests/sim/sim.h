@@ -55,7 +55,7 @@ struct sim_worker {
     uint8_t id_len;
     char id[SIM_ID_SIZE];
     uint16_t port;
-    bool named;             /* it has registered in its life */
+    int64_t restored_ms;    /* its row was read then; INT64_MIN: not in this life of the manager */
     int64_t closed_ms;      /* its socket ended without a goodbye; INT64_MIN: it did not */
     int64_t first_beat_at;   /* the beat that follows a new socket, on its way; INT64_MAX: none is */
     uint64_t first_beat_via; /* and the socket */

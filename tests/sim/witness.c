@@ -6,6 +6,7 @@
 #include "manager/core/registry_internal.h"
 #include "tests/sim/compare.h"
 #include "tests/sim/memory.h"
+#include "tests/sim/restart.h"
 #include "tests/sim/world.h"
 
 #define TICK_MS 1000 /* HB_LOOP_NAP_MS */
@@ -30,6 +31,8 @@ void witness_new_life(struct sim *sim)
 {
     hb_model_init(&sim->model, &sim->rules);
     memset(sim->modelled, 0, sim->options.workers * sizeof *sim->modelled);
+    for (uint32_t i = 0; i < sim->options.workers; i++)
+        sim->workers[i].restored_ms = INT64_MIN;
     sim->model_began = sim->now;
 }
 
@@ -84,7 +87,9 @@ static void judge(struct sim *sim, uint32_t index, const struct hb_effect *effec
 
     if (effect->worker->status == HB_STATUS_NOT_RESPONDING) {
         sim->counts.timeouts++;
-        right = silence_ms > sim->modelled[index].timeout_ms;
+        /* Of one that was gone before the restart, only two wall clocks know for how long. */
+        right = silence_ms > sim->modelled[index].timeout_ms ||
+                (effect->edge == HB_EDGE_NONE && worker->restored_ms >= sim->now - silence_ms);
     } else if (effect->edge == HB_EDGE_DOWN && effect->reason == HB_REASON_CONNECTION_CLOSED) {
         right = worker->closed_ms != INT64_MIN && world_heard(sim, index, true) <= worker->closed_ms;
     }
@@ -109,6 +114,8 @@ static void take_transition(struct sim *sim, uint32_t index, const struct hb_eff
              hb_reason_text(effect->reason), effect->worker->serving, effect->silence_ms, effect->seq,
              hb_edge_channel(effect->edge));
     listen(sim, index, effect->edge);
+    if (effect->gone)
+        sim->workers[index].listener = HB_ANNOUNCED_NONE;
     if (by_time)
         judge(sim, index, effect);
 }
@@ -126,6 +133,18 @@ static void compare(struct sim *sim, uint32_t index, const struct hb_model_told 
     if (!hb_compare_effects(told, effects, text) ||
         !hb_compare_worker(&sim->modelled[index], hb_registry_find(sim->registry, id), text))
         timeline_break(&sim->timeline, index, sim->now, "registry and model differ: %s", text);
+}
+
+/* What was due before its row was even read can only be late since then. */
+static void judge_lateness(struct sim *sim, uint32_t index, int64_t due)
+{
+    int64_t restored_ms = sim->workers[index].restored_ms;
+    int64_t late_ms = sim->now - (due > restored_ms ? due : restored_ms);
+
+    if (late_ms > sim->counts.latest_ms)
+        sim->counts.latest_ms = late_ms;
+    if (late_ms > TICK_MS)
+        timeline_break(&sim->timeline, index, sim->now, "handled %" PRId64 " ms after its deadline", late_ms);
 }
 
 static const char *kind_text(enum hb_input_kind kind)
@@ -158,6 +177,8 @@ enum hb_err __wrap_hb_registry_step(struct hb_registry *registry, const struct h
             timeline_beat(&sim->timeline, sim->now);
         return err; /* the usual beat: looked at with all others, from time to time */
     }
+    if (input->kind == HB_INPUT_RESTORE)
+        sim->workers[index].restored_ms = sim->now;
     sim_note(sim, index, "%s, socket %p: %s", kind_text(input->kind), input->socket, hb_err_text(err));
     if (err != should)
         timeline_break(&sim->timeline, index, sim->now, "%s was answered \"%s\" and should be \"%s\"",
@@ -198,11 +219,7 @@ bool __wrap_hb_registry_expire(struct hb_registry *registry, struct hb_moment no
             timeline_break(&sim->timeline, index, sim->now, "something happened %" PRId64 " ms before its deadline",
                            due - now.mono.ms);
         compare(sim, index, &told, effects, true);
-        if (now.mono.ms - due > sim->counts.latest_ms)
-            sim->counts.latest_ms = now.mono.ms - due;
-        if (now.mono.ms - due > TICK_MS)
-            timeline_break(&sim->timeline, index, sim->now, "handled %" PRId64 " ms after its deadline",
-                           now.mono.ms - due);
+        judge_lateness(sim, index, due);
     }
     hb_model_swept(&sim->model, !more ? now.mono : hb_mono_earlier(now.mono, hb_mono_add(next, -1)));
     return more;
@@ -284,6 +301,10 @@ void witness_compare_all(struct sim *sim)
 
         if (!hb_compare_worker(&sim->modelled[index], worker, text))
             timeline_break(&sim->timeline, index, sim->now, "registry and model differ: %s", text);
+        if (!restart_is_loading(sim) && worker->announced != sim->workers[index].listener)
+            timeline_break(&sim->timeline, index, sim->now, "announced is %s, but listeners heard %s last",
+                           hb_announced_text((enum hb_announced)worker->announced),
+                           hb_announced_text((enum hb_announced)sim->workers[index].listener));
         look_at_deadline(sim, index, worker);
     }
     for (uint32_t i = 0; i < sim->options.workers; i++)

@@ -73,12 +73,11 @@ void world_register(struct sim *sim, uint32_t index)
         .timeout_ms = 3 * (int64_t)worker->interval_ms,
         .interval_ms = worker->interval_ms,
     };
+    bool is_new = !hb_model_visible(&sim->modelled[index]);
 
     input.registration = &registration;
-    if (shell_apply(sim, &input) == HB_OK && !worker->named) {
-        worker->named = true;
+    if (shell_apply(sim, &input) == HB_OK && is_new) /* registering again proves nothing */
         worker->heard_ms = sim->now;
-    }
 }
 
 void world_beat(struct sim *sim, uint32_t index, uint64_t socket, enum hb_beat_kind kind, int64_t at)

@@ -636,6 +636,15 @@ static void a_nameless_socket_that_closes_gives_its_place_back(void **state)
     expect("w2 unknown -> *");
 }
 
+static void a_row_that_contradicts_itself_is_told_down(void **state)
+{
+    (void)state;
+    at(0, "restore w1 :8001 host=h status=not_responding announced=up reason=heartbeat_timeout");
+    expect("w1 not_responding (heartbeat_timeout) server:down");
+    row("w1", "serving=no unverified=no");
+    nothing_until(1000);
+}
+
 static void a_row_that_is_none(void **state)
 {
     (void)state;
@@ -680,6 +689,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         SCENARIO(who_was_up_is_unverified_and_serves_on),
         SCENARIO(the_grace_ends_without_a_beat),
+        SCENARIO(a_row_that_contradicts_itself_is_told_down),
         SCENARIO(a_row_that_is_none),
         SCENARIO(a_row_without_a_name_has_its_id),
         SCENARIO(one_that_never_beat_needs_not_to),

@@ -472,6 +472,8 @@ static void hear_of_earlier_life(struct watch *watch, const struct hb_input *inp
     struct seen *seen = seen_of(watch, id);
     if (seen->announced == HB_ANNOUNCED_NONE)
         seen->announced = input->row->announced;
+    if (!seen->visible)
+        seen->status = input->row->status;
 }
 
 enum hb_err watch_step(struct watch *watch, const struct hb_input *input, struct hb_moment now,
