@@ -229,7 +229,7 @@ static bool create_vhost(struct hb_lws_host *host)
         .callback = callback,
         .per_session_data_size = sizeof(struct connection),
         .rx_buffer_size =
-            384, /* a usual heartbeat fits, a longer one comes in pieces; zero would mean 4 KiB a socket */
+            320, /* a usual heartbeat fits, a longer one comes in pieces; zero would mean 4 KiB a socket */
         .tx_packet_size = 65536,
     };
     info.options = LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |

@@ -15,7 +15,7 @@
 
 /*
  * Numbers are Lua's doubles: exact up to 2^53, which an epoch in milliseconds reaches in the year 287396. unpack is fed
- * straight from ARGV, 1000 at a time, well below what Lua's stack takes.
+ * straight from ARGV, 1024 at a time (the rows of a whole batch), well below what Lua's stack takes.
  */
 static const char script[] =
     "local workers, events, meta = KEYS[1], KEYS[2], KEYS[3]\n"
@@ -29,8 +29,8 @@ static const char script[] =
     "local function text(number) return string.format('%.0f', number) end\n"
     "local function hash(command, from, to)\n"
     "  local fields = 0\n"
-    "  for at = from, to, 1000 do\n"
-    "    fields = fields + redis.call(command, workers, unpack(ARGV, at, math.min(at + 999, to)))\n"
+    "  for at = from, to, 1024 do\n"
+    "    fields = fields + redis.call(command, workers, unpack(ARGV, at, math.min(at + 1023, to)))\n"
     "  end\n"
     "  return fields\n"
     "end\n"

@@ -258,12 +258,13 @@ int hb_ws_received(struct hb_ws_endpoint *endpoint, struct hb_ws_session *sessio
     size_t announced = session->partial_len + piece.len + lws_remaining_packet_payload(session->wsi);
     int result;
 
-    if (session->forgotten || session->close_code != 0)
-        return 0;
+    if (session->forgotten || session->close_code != 0 || session->peer_code != 0)
+        return 0; /* nothing counts behind a close, whoever sent it */
     endpoint->current = session;
     if (announced > HB_BEAT_BYTES_MAX)
         return end_with(endpoint, session, HB_CLOSE_TOO_BIG, "a heartbeat is at most 4096 bytes");
     if (lws_frame_is_binary(session->wsi)) {
+        session->partial_len = whole ? 0 : (uint16_t)(session->partial_len + piece.len); /* counted, not kept */
         if (!whole)
             return end_callback(endpoint, session, NULL);
         return bad_message(endpoint, session, "a heartbeat is a text message, this one is binary");
@@ -285,8 +286,8 @@ int hb_ws_writable(struct hb_ws_endpoint *endpoint, struct hb_ws_session *sessio
     size_t len;
 
     (void)endpoint;
-    if (session->reply == NULL)
-        return 0;
+    if (session->reply == NULL || session->close_code != 0 || session->forgotten)
+        return 0; /* nothing is said behind a close */
     len = strlen(session->reply);
     memcpy(frame + LWS_PRE, session->reply, len);
     free(session->reply);

@@ -8,6 +8,9 @@
 #include "proto/wire/names.h"
 
 #define VALUE_SIZE 256
+#define PATH_SIZE 16384 /* a whole head: who sends a long id is to hear that it is too long */
+#define KEY_LEN 24      /* 16 bytes in base64 */
+#define BASE64 "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
 
 struct hb_text hb_ws_handshake_id(struct lws *wsi, char *out, size_t size)
 {
@@ -23,14 +26,14 @@ struct hb_text hb_ws_handshake_id(struct lws *wsi, char *out, size_t size)
 
 static bool path_is_ours(struct lws *wsi)
 {
-    char text[VALUE_SIZE];
+    char text[PATH_SIZE];
 
     return hb_ws_handshake_id(wsi, text, sizeof text).bytes != NULL;
 }
 
 static bool id_is_valid(struct lws *wsi)
 {
-    char text[VALUE_SIZE];
+    char text[PATH_SIZE];
 
     return hb_id_valid(hb_ws_handshake_id(wsi, text, sizeof text));
 }
@@ -59,7 +62,7 @@ static bool key_is_sound(struct lws *wsi)
     char text[VALUE_SIZE];
     struct hb_text key = hb_head_value(wsi, WSI_TOKEN_KEY, text, sizeof text);
 
-    return key.len == 24 && key.bytes[22] == '=' && key.bytes[23] == '=';
+    return key.len == KEY_LEN && strspn(key.bytes, BASE64) == KEY_LEN - 2 && strcmp(key.bytes + KEY_LEN - 2, "==") == 0;
 }
 
 static bool subprotocol_is_spoken(struct lws *wsi)

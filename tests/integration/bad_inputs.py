@@ -46,10 +46,14 @@ def read_table(name, columns):
     return sections
 
 
+def repeated(text):
+    return REPEAT.sub(lambda match: match[1] * int(match[2]), text)
+
+
 def unescaped(text):
     """The bytes that a column stands for."""
     named = {"r": b"\r", "n": b"\n", "t": b"\t", "0": b"\0", "\\": b"\\"}
-    text = REPEAT.sub(lambda match: match[1] * int(match[2]), text)
+    text = repeated(text)
     data, at = b"", 0
     for escape in ESCAPE.finditer(text):
         data += text[at:escape.start()].replace("¶", "\r\n").encode()

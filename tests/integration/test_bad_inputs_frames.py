@@ -5,7 +5,7 @@ import struct
 
 import pytest
 
-from bad_inputs import ENVIRONMENT, Watch, failures_of, read_table, sentence_of, unescaped
+from bad_inputs import ENVIRONMENT, Watch, failures_of, read_table, repeated, sentence_of, unescaped
 from clients import RawHttp, request
 
 TABLE = read_table("bad_frames.txt", 4)
@@ -14,7 +14,8 @@ HANDSHAKE = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Ver
              "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
 TEXT, CLOSE, PING, PONG = 1, 8, 9, 10
 HALF_CLOSE = "<<end>>"
-LAST_PING = "are you there?"
+ANSWER_S = 20  # libwebsockets gives a peer 5 s to answer its close frame
+LAST_PING = b"are you there?"
 numbers = itertools.count(1)
 
 
@@ -36,23 +37,22 @@ def as_before(watch):
     watch.check()
 
 
-def handshake(manager, text=""):
+def handshake(text=""):
     """The bytes of a handshake with the faults that a line of the table has."""
     method, path, fields, more = "GET", f"/ws/bad-{next(numbers)}", {"Host": "a", **HANDSHAKE}, []
-    for line in unescaped(text).decode().split("\r\n") if text else ():
-        name, _, value = line.partition(":")
+    for line in repeated(text).split("¶") if text else ():
+        name, _, value = line.partition(": ")
         if line.startswith("path="):
-            path = line.removeprefix("path=")
-            method, path = path.split(" ") if " " in path else (method, path)
+            method, _, path = line.removeprefix("path=").rpartition(" ")
         elif line.startswith("-"):
             fields[line[1:]] = None
-        elif name in HANDSHAKE and fields[name] == HANDSHAKE[name] and name not in more:
-            fields[name] = value.strip()
-            more.append(name)
+        elif name in HANDSHAKE:
+            fields[name] = None
+            more.append((name, value))
         else:
-            path_fields = f"{path} HTTP/1.1\r\n{line}"
-            return request(method, path_fields + "\r\nX-Rest: ", b"", fields)
-    return request(method, path, b"", fields)
+            more.append((name, value))
+    head = request(method or "GET", path, b"", fields).removesuffix(b"\r\n")
+    return head + "".join(f"{name}: {value}\r\n" for name, value in more).encode() + b"\r\n"
 
 
 def frame(head, payload):
@@ -72,10 +72,8 @@ def frame(head, payload):
 
 
 def frames(text):
-    from bad_inputs import REPEAT
-    text = REPEAT.sub(lambda match: match[1] * int(match[2]), text)
     data = b""
-    for part in text.split(" || "):
+    for part in repeated(text).split(" || "):
         head, _, payload = part.partition(" ")
         data += unescaped(payload) if head == "raw" else frame(head, unescaped(payload))
     return data
@@ -86,7 +84,8 @@ class RawSocket(RawHttp):
 
     def __init__(self, manager):
         super().__init__(manager)
-        self.send(handshake(manager))
+        self.sock.settimeout(ANSWER_S)
+        self.send(handshake())
         answer = self.answer()
         assert answer is not None and answer.status == 101, answer
 
@@ -108,34 +107,47 @@ class RawSocket(RawHttp):
         return head[0] & 15, self.exactly(size)
 
 
-def judge_frames(socket, wanted, piece):
-    """Reads until the socket has shown what the word says."""
+def until(socket, last):
+    """Everything received up to a frame of that opcode, a close or the end of the stream (None)."""
     seen = []
-    if wanted in ("error", "stays", "pong"):
-        socket.send(frame("89", LAST_PING.encode()))
     while True:
-        received = socket.receive()
-        seen.append(received)
-        if received is None:
-            break
-        opcode, payload = received
-        if opcode == CLOSE or (opcode == PONG and payload == LAST_PING.encode()):
-            break
-    opcodes = [one[0] for one in seen if one]
+        seen.append(socket.receive())
+        if seen[-1] is None or seen[-1][0] in (CLOSE, last):
+            return seen
+
+
+def judge_staying(socket, wanted, piece):
+    """The socket stays: it answers what comes next. (Of many pings libwebsockets need not answer the last.)"""
+    last = TEXT if wanted == "pong" else PONG
+    first = until(socket, PONG) if wanted == "pong" else []
+    socket.send(frame("81", b"are you there?") if wanted == "pong" else frame("89", LAST_PING))
+    seen = until(socket, last)
+    while last == PONG and seen[-1] and seen[-1][0] == PONG and seen[-1][1] != LAST_PING:
+        seen += until(socket, last)
+    assert seen[-1] is not None and seen[-1][0] == last, f"it did not stay: {first + seen}"
+    texts = [json.loads(payload) for opcode, payload in seen if opcode == TEXT]
+    assert bool(texts) == (wanted != "stays"), seen
+    assert all(set(text) == {"error"} for text in texts), seen
+    assert piece == "-" or piece in texts[0]["error"], seen
+
+
+def judge_close(socket, wanted, piece):
+    received = until(socket, CLOSE)[-1]
     if wanted == "lost":
-        assert received is None and CLOSE not in opcodes, seen
-    elif wanted.isdigit():
-        assert received is not None, f"lost without a close frame: {seen}"
-        assert struct.unpack("!H", payload[:2])[0] == int(wanted), seen
-        assert piece == "-" or piece in payload[2:].decode(), seen
-        socket.half_close()
-        assert socket.at_end(), "the connection goes on behind the close"
-    else:
-        assert opcodes and opcodes[-1] == PONG, f"the socket did not stay: {seen}"
-        texts = [json.loads(payload) for opcode, payload in seen if opcode == TEXT]
-        assert bool(texts) == (wanted == "error"), seen
-        assert all(set(text) == {"error"} for text in texts) and (piece == "-" or piece in texts[0]["error"]), seen
-        assert wanted != "pong" or opcodes.count(PONG) > 1, seen
+        assert received is None, received
+        return
+    assert received is not None, "lost without a close frame"
+    code, _, more = wanted.partition(" ")
+    seen = struct.unpack("!H", received[1][:2])[0] if len(received[1]) > 1 else "other"
+    assert str(seen) == code, received
+    assert piece == "-" or piece in received[1][2:].decode(), received
+    socket.half_close()
+    assert socket.at_end() or more, f"behind the close came {socket.buffered[:60]!r}"
+
+
+def judge_frames(socket, wanted, piece):
+    judge = judge_staying if wanted in ("error", "stays", "pong") else judge_close
+    judge(socket, wanted, piece)
 
 
 def judge_handshake(http, status, piece):
@@ -156,7 +168,7 @@ def play(manager, section):
     try:
         for line, socket in crowd.items():
             text = line.columns[3].removesuffix(HALF_CLOSE)
-            socket.send(handshake(manager, text) if section == "handshakes" else frames(text))
+            socket.send(handshake(text) if section == "handshakes" else frames(text))
             if text != line.columns[3]:
                 socket.half_close()
         judge = judge_handshake if section == "handshakes" else judge_frames

@@ -111,6 +111,11 @@ int64_t calendar_advance(struct calendar *calendar, int64_t until)
     return calendar->ready_first != CALENDAR_NONE ? calendar->events[calendar->ready_first].at : until;
 }
 
+int32_t calendar_foresee(const struct calendar *calendar, int64_t at)
+{
+    return calendar->slots[at % SLOTS];
+}
+
 int32_t calendar_take(struct calendar *calendar, int64_t now)
 {
     int32_t place;

@@ -40,6 +40,8 @@ void calendar_add_fixed(struct calendar *calendar, int32_t place, int64_t at);
 void calendar_add(struct calendar *calendar, struct event event);
 /* The time of the next event, or `until` if there is none before. */
 int64_t calendar_advance(struct calendar *calendar, int64_t until);
+/* An event that will probably happen at that time, soon, or CALENDAR_NONE: worth fetching from memory. */
+int32_t calendar_foresee(const struct calendar *calendar, int64_t at);
 /* The next event due at `now` or before, or CALENDAR_NONE. One of the pool is given back with calendar_drop. */
 int32_t calendar_take(struct calendar *calendar, int64_t now);
 void calendar_drop(struct calendar *calendar, int32_t place);

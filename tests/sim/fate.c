@@ -54,7 +54,6 @@ static void half_open(struct sim *sim, uint32_t index)
         world_plan_socket(sim, index, EVENT_CLOSED, random_spread(&sim->random, 1000, 120000), worker->socket,
                           HB_CLOSE_ABNORMAL);
     worker->socket = 0;
-    worker->connecting = true;
     world_plan(sim, index, EVENT_CONNECT, random_spread(&sim->random, 1, 60000));
 }
 

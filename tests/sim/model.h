@@ -31,22 +31,26 @@ enum hb_model_place {
     HB_MODEL_REMOVED, /* refused for a while */
 };
 
-/* Times are registry time, as in the core: the monotonic clock less the skew. All zero bytes: nobody. */
+/*
+ * Times are registry time, as in the core: the monotonic clock less the skew. All zero bytes: nobody. What a beat looks
+ * at comes first, in one cache line.
+ */
 struct hb_model_worker {
-    int64_t contact_ms;
+    _Alignas(64) int64_t contact_ms;
     void *socket;
     int64_t hold_until_ms; /* INT64_MAX: not held */
-    uint8_t place;         /* enum hb_model_place */
+    int64_t timeout_ms;
+    uint8_t place; /* enum hb_model_place */
     uint8_t status, announced, reason;
     bool serving, beats, draining, maintenance, unverified, conflict, said_goodbye, host_from_peer;
     uint16_t port;
     uint16_t last_close; /* how its last socket ended; 0: none has yet */
-    uint64_t host, url; /* hashes; 0: none */
-    int64_t timeout_ms;
     int64_t maintenance_until_ms;
+    uint64_t seq; /* of its last transition */
+
+    uint64_t host, url; /* hashes; 0: none */
     int64_t conflict_until_ms;
     int64_t takeovers_ms[HB_TAKEOVERS_MAX]; /* the last ones, newest first; INT64_MIN: none */
-    uint64_t seq;                           /* of its last transition */
 };
 
 /* What follows, as the effects of the registry must tell it. */

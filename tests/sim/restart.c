@@ -15,7 +15,7 @@
 static struct {
     struct hb_registry *registry;
     size_t next_row;
-    int64_t up_at, load_at;
+    int64_t up_at, load_at, die_at;
 } last;
 
 int64_t restart_at(const struct sim *sim)
@@ -32,7 +32,11 @@ bool restart_is_loading(const struct sim *sim)
 
 static void draw_life(struct sim *sim)
 {
-    sim->next_restart = sim->now + (random_chance(&sim->random, 200)
+    if (!sim->options.faults) {
+        last.die_at = INT64_MAX;
+        return;
+    }
+    last.die_at = sim->now + (random_chance(&sim->random, 200)
                                         ? random_between(&sim->random, 1, 60000)
                                         : random_between(&sim->random, 1, 2 * LIFE_MEAN_MS));
 }
@@ -95,24 +99,33 @@ static void load_page(struct sim *sim)
         forget_last();
 }
 
+/* When there is something to do next. */
+static int64_t next_turn(const struct sim *sim)
+{
+    if (sim->registry == NULL)
+        return last.up_at;
+    return last.registry != NULL ? last.load_at : last.die_at;
+}
+
 void restart_turn(struct sim *sim)
 {
-    if (sim->registry == NULL && sim->now >= last.up_at) {
+    if (sim->registry == NULL) {
         begin_life(sim);
         sim_note(sim, TIMELINE_NOBODY, "the manager is back");
         if (random_chance(&sim->random, LOST_OF_1000))
             lose_rows(sim);
-    } else if (sim->registry != NULL && last.registry != NULL && sim->now >= last.load_at) {
+    } else if (last.registry != NULL) {
         load_page(sim);
-    } else if (sim->registry != NULL && last.registry == NULL && sim->now >= sim->next_restart &&
-               sim->options.faults) {
+    } else {
         die(sim);
     }
+    sim->next_restart = next_turn(sim);
 }
 
 void restart_open(struct sim *sim)
 {
     begin_life(sim);
+    sim->next_restart = next_turn(sim);
 }
 
 void restart_close(struct sim *sim)

@@ -144,9 +144,8 @@ static void turn(struct sim *sim)
 
     if (up && sim->armed_for <= sim->now)
         on_deadline(sim);
-    if (up && random_chance(&sim->random, 500)) /* stopped before it looks at its sockets, or after */
-        while (sim->now >= sim->next_stall && sim->options.faults)
-            stall(sim);
+    if (up && sim->now >= sim->next_stall && random_chance(&sim->random, 500))
+        stall(sim); /* before it looks at its sockets, or after */
     if (up) {
         arm_deadline(sim);
         until = sim->armed_for;
@@ -156,14 +155,14 @@ static void turn(struct sim *sim)
         sim->now = until;
     while (world_read(sim)) {
     }
-    if (up && sim->now >= sim->next_stall && sim->options.faults)
+    if (up && sim->now >= sim->next_stall)
         stall(sim);
 }
 
 void shell_open(struct sim *sim)
 {
-    sim->next_stall = sim->now + STALL_MEAN_MS;
-    sim->next_wall_step = sim->now + WALL_STEP_MEAN_MS;
+    sim->next_stall = sim->options.faults ? sim->now + STALL_MEAN_MS : NEVER;
+    sim->next_wall_step = sim->options.faults ? sim->now + WALL_STEP_MEAN_MS : NEVER;
     sim->next_look = sim->now + LOOK_EVERY_MS;
     restart_open(sim);
 }
@@ -172,10 +171,11 @@ void shell_run(struct sim *sim)
 {
     while (sim->now < sim->end && !sim->timeline.broken) {
         turn(sim);
-        restart_turn(sim);
+        if (sim->now >= sim->next_restart)
+            restart_turn(sim);
         if (sim->now >= sim->next_look)
             look(sim);
-        if (sim->now >= sim->next_wall_step && sim->options.faults)
+        if (sim->now >= sim->next_wall_step)
             step_wall(sim);
     }
     sim->counts.memory_failures = memory_failures();

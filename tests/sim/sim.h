@@ -41,22 +41,24 @@ enum sim_profile {
     SIM_SHY,      /* registers and never connects */
 };
 
-/* A worker as it really is, which the manager can only guess. */
+/* A worker as it really is, which the manager can only guess. What every beat needs comes first, in one cache line. */
 struct sim_worker {
-    int64_t send_at;  /* its next beat leaves then */
-    int64_t heard_ms; /* the manager accepted a beat or a socket of it that was delivered then */
-    int64_t beat_ms;  /* and a beat */
+    _Alignas(64) int64_t send_at; /* its next beat leaves then */
+    int64_t beat_ms;  /* the manager accepted a beat of it that was delivered then */
     int64_t fate_at;  /* its next misfortune */
     uint64_t socket;  /* as it believes; 0: none */
     int32_t interval_ms, jitter_ms;
-    uint32_t life; /* counts its processes and connections: what was planned for an earlier one is void */
-    uint8_t profile, state, listener, tries;
-    bool connecting, draining, plain;
+    uint8_t profile, state;
+    bool draining, plain;
     uint8_t id_len;
     char id[SIM_ID_SIZE];
+
+    uint32_t life; /* counts its processes and connections: what was planned for an earlier one is void */
+    uint8_t listener, tries;
     uint16_t port;
-    int64_t restored_ms;    /* its row was read then; INT64_MIN: not in this life of the manager */
-    int64_t closed_ms;      /* its socket ended without a goodbye; INT64_MIN: it did not */
+    int64_t opened_ms;       /* the manager accepted a socket, or a first registration, then */
+    int64_t restored_ms;     /* its row was read then; INT64_MIN: not in this life of the manager */
+    int64_t closed_ms;       /* its socket ended without a goodbye; INT64_MIN: it did not */
     int64_t first_beat_at;   /* the beat that follows a new socket, on its way; INT64_MAX: none is */
     uint64_t first_beat_via; /* and the socket */
 };
@@ -81,6 +83,8 @@ struct sim {
 
     struct calendar calendar;
     struct sim_worker *workers;
+    const char **hints; /* where the registry had them: not to be read, only to be fetched */
+    int64_t foreseen;
     uint64_t sockets; /* ever opened */
 
     struct hb_registry_rules rules;

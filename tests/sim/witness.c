@@ -125,13 +125,15 @@ static void compare(struct sim *sim, uint32_t index, const struct hb_model_told 
 {
     char text[HB_COMPARE_TEXT];
     struct hb_text id = {sim->workers[index].id, sim->workers[index].id_len};
+    const struct hb_worker *worker = hb_registry_find(sim->registry, id);
 
+    sim->hints[index] = (const char *)worker;
     for (size_t i = 0; i < effects->count; i++) {
         if (effects->items[i].kind == HB_EFFECT_TRANSITION)
             take_transition(sim, index, &effects->items[i], by_time);
     }
     if (!hb_compare_effects(told, effects, text) ||
-        !hb_compare_worker(&sim->modelled[index], hb_registry_find(sim->registry, id), text))
+        !hb_compare_worker(&sim->modelled[index], worker, text))
         timeline_break(&sim->timeline, index, sim->now, "registry and model differ: %s", text);
 }
 
@@ -250,7 +252,7 @@ static int64_t stalled_since(const struct sim *sim, int64_t from)
 static void unnoticed(struct sim *sim, uint32_t index)
 {
     const struct hb_model_worker *modelled = &sim->modelled[index];
-    int64_t heard_ms = sim->workers[index].heard_ms;
+    int64_t heard_ms = world_heard(sim, index, false);
     int64_t patience_ms = modelled->timeout_ms;
     bool there = modelled->status == HB_STATUS_ALIVE || modelled->status == HB_STATUS_CONNECTED || modelled->serving;
 
