@@ -15,6 +15,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
 asan=build/asan   # what the tests run
 plain=build/plain # the same programs without sanitizers, for valgrind
+fuzz=build/fuzz   # the fuzz targets, each of which runs for HB_FUZZ_SECONDS (60)
 jobs=$(nproc)
 select=()
 filtered=()
@@ -66,11 +67,19 @@ quietly() {
     rm -f "$log"
 }
 
+# Not needed when tests of another label are asked for.
+build_fuzz() {
+    case "${select[*]}" in
+    '' | '-L ^fuzz$') quietly cmake --preset fuzz -DHB_WERROR=ON && quietly cmake --build "$fuzz" --target fuzz_targets ;;
+    esac
+}
+
 build_all() {
-    quietly cmake --preset asan -DHB_WERROR=ON -DHB_TESTS=ON -DHB_PLAIN_BUILD_DIR="$PWD/$plain" &&
+    quietly cmake --preset asan -DHB_WERROR=ON -DHB_TESTS=ON -DHB_PLAIN_BUILD_DIR="$PWD/$plain" \
+        -DHB_FUZZ_BUILD_DIR="$PWD/$fuzz" &&
         quietly cmake --build "$asan" &&
         quietly cmake -S . -B "$plain" -G Ninja -DCMAKE_BUILD_TYPE=Debug -DHB_TESTS=OFF -DHB_WERROR=ON &&
-        quietly cmake --build "$plain"
+        quietly cmake --build "$plain" && build_fuzz
 }
 
 deploy/packages.sh build run test || give_up "the packages are missing"

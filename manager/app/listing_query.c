@@ -112,8 +112,8 @@ static const struct parameter {
     const char *name;
     enum hb_err (*take)(struct hb_listing_query *query, struct hb_text value, struct hb_buf *sentence);
 } parameters[] = {
-    {"status", take_status}, {"serving", take_serving}, {"q", take_search}, {"limit", take_limit},
-    {"after", take_after},
+    {"status", take_status}, {"serving", take_serving}, {"q", take_search},
+    {"limit", take_limit},   {"after", take_after},
 };
 
 #define PARAMETER_COUNT (sizeof parameters / sizeof parameters[0])
@@ -147,19 +147,25 @@ bool hb_listing_query_is_all(const struct hb_listing_query *query)
            query->after_len == 0;
 }
 
+static bool same_in_lower(const char *text, const char *lowered, size_t len)
+{
+    for (size_t i = 0; i < len; i++) {
+        if (lower(text[i]) != (unsigned char)lowered[i])
+            return false;
+    }
+    return true;
+}
+
 /* Both are short, so the plain way: no table to set up for each of 100,000 workers. */
 static bool holds(const char *text, size_t len, const struct hb_listing_query *query)
 {
-    const unsigned char first = (unsigned char)query->search[0];
+    const size_t search_len = query->search_len;
+    const char first = query->search[0];
+    const char capital = (char)(first >= 'a' && first <= 'z' ? first - 'a' + 'A' : first);
 
-    for (size_t at = 0; at + query->search_len <= len; at++) {
-        size_t same = 1;
-
-        if (lower(text[at]) != first)
-            continue;
-        while (same < query->search_len && lower(text[at + same]) == (unsigned char)query->search[same])
-            same++;
-        if (same == query->search_len)
+    for (size_t at = 0; at + search_len <= len; at++) {
+        if ((text[at] == first || text[at] == capital) &&
+            same_in_lower(text + at + 1, query->search + 1, search_len - 1))
             return true;
     }
     return false;

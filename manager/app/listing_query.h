@@ -10,8 +10,8 @@
 #include "manager/core/worker_state.h"
 #include "proto/wire/limits.h"
 
-#define HB_SEARCH_MAX 128   /* bytes of q */
-#define HB_LIMIT_MAX 10000  /* rows of one page */
+#define HB_SEARCH_MAX 128    /* bytes of q */
+#define HB_LIMIT_MAX 10000   /* rows of one page */
 #define HB_QUERY_SAID_MAX 32 /* bytes of a value that an error repeats */
 
 struct hb_listing_query {

@@ -11,6 +11,7 @@ struct hb_manager {
     struct hb_outbox *outbox;
     struct hb_socket_port sockets;
     struct hb_store_port store;
+    struct hb_poller_port poller;
     struct hb_manager_counters counters;
 };
 
@@ -26,6 +27,12 @@ static void no_store(void *self)
     (void)self;
 }
 
+static void no_probe(void *self, const struct hb_worker *worker)
+{
+    (void)self;
+    (void)worker;
+}
+
 struct hb_manager *hb_manager_new(struct hb_text id, const struct hb_registry_rules *rules, struct hb_moment now)
 {
     struct hb_manager *manager = calloc(1, sizeof *manager);
@@ -35,6 +42,7 @@ struct hb_manager *hb_manager_new(struct hb_text id, const struct hb_registry_ru
     manager->id = id;
     manager->sockets.close = no_socket;
     manager->store.wake = no_store;
+    manager->poller.probe = no_probe;
     manager->registry = hb_registry_new(rules);
     manager->mirror = manager->registry != NULL ? hb_mirror_new(id, manager->registry) : NULL;
     manager->outbox = hb_outbox_new(HB_OUTBOX_MAX);
@@ -64,6 +72,11 @@ void hb_manager_set_sockets(struct hb_manager *manager, struct hb_socket_port so
 void hb_manager_set_store(struct hb_manager *manager, struct hb_store_port store)
 {
     manager->store = store;
+}
+
+void hb_manager_set_poller(struct hb_manager *manager, struct hb_poller_port poller)
+{
+    manager->poller = poller;
 }
 
 /* ---- effects ---- */
@@ -140,6 +153,9 @@ static void fan_out(struct hb_manager *manager, const struct hb_effects *effects
             row_built(effect->worker, hb_mirror_change(manager->mirror, effect->worker));
             worth_storing = true;
             break;
+        case HB_EFFECT_PROBE:
+            manager->poller.probe(manager->poller.self, effect->worker);
+            break;
         case HB_EFFECT_CLOSE_SOCKET:
             manager->sockets.close(manager->sockets.self, effect->socket, effect->close_code);
             break;
@@ -155,7 +171,8 @@ enum hb_err hb_manager_apply(struct hb_manager *manager, const struct hb_input *
     enum hb_err err = hb_registry_step(manager->registry, input, now, &effects);
 
     if (effects.worker != NULL) {
-        manager->counters.beats++;
+        if (input->kind == HB_INPUT_BEAT)
+            manager->counters.beats++;
         if (effects.count == 0)
             row_built(effects.worker, hb_mirror_touch(manager->mirror, effects.worker));
     }

@@ -27,6 +27,7 @@ void hb_manager_free(struct hb_manager *manager); /* accepts NULL */
 /* Set once at start, before the first input. */
 void hb_manager_set_sockets(struct hb_manager *manager, struct hb_socket_port sockets);
 void hb_manager_set_store(struct hb_manager *manager, struct hb_store_port store);
+void hb_manager_set_poller(struct hb_manager *manager, struct hb_poller_port poller);
 
 /* One input through the registry, its effects to everyone. Errors as hb_registry_step gives them. */
 enum hb_err hb_manager_apply(struct hb_manager *manager, const struct hb_input *input,

@@ -20,4 +20,11 @@ struct hb_store_port {
     void (*wake)(void *self);
 };
 
+/* Where services are asked over HTTP. */
+struct hb_poller_port {
+    void *self;
+    /* One look at a worker whose socket has just broken; what comes of it is an HB_INPUT_PROBED. Later, or never. */
+    void (*probe)(void *self, const struct hb_worker *worker);
+};
+
 #endif

@@ -20,6 +20,7 @@ struct hb_registry *hb_registry_new(const struct hb_registry_rules *rules)
     registry->texts.most_bytes = rules->text_bytes_max != 0 ? rules->text_bytes_max : SIZE_MAX;
     registry->timelines.most_bytes = rules->timeline_bytes_max != 0 ? rules->timeline_bytes_max : SIZE_MAX;
     hb_heap_init(&registry->deadlines);
+    hb_poll_schedule_init(&registry->polls, rules->poll_concurrency);
     registry->by_id = hb_map_new(rules->hash_seed);
     if (registry->by_id == NULL) {
         free(registry);
@@ -40,6 +41,7 @@ void hb_registry_free(struct hb_registry *registry)
     while ((node = hb_heap_min(&registry->deadlines)) != NULL)
         hb_entry_destroy(registry, (struct hb_worker *)node);
     hb_heap_free(&registry->deadlines);
+    hb_poll_schedule_free(&registry->polls);
     hb_map_free(registry->by_id);
     free(registry->ordered);
     free(registry);
@@ -155,6 +157,7 @@ static void free_parts(struct hb_registry *registry, struct hb_worker *worker)
 {
     hb_worker_free_texts(worker, &registry->texts);
     hb_timeline_free(&worker->timeline, &registry->timelines);
+    hb_poll_give_up(registry, worker);
     if (worker->rare != NULL) {
         free(worker->rare->reported_status);
         free(worker->rare->maintenance_reason);
@@ -207,9 +210,9 @@ void hb_entry_arm(struct hb_registry *registry, struct hb_worker *worker)
 
 /* ---- one transition ---- */
 
-static struct hb_effect *push_effect(struct hb_effects *effects, enum hb_effect_kind kind, struct hb_worker *worker)
+struct hb_effect *hb_turn_push(struct hb_turn *turn, enum hb_effect_kind kind, struct hb_worker *worker)
 {
-    struct hb_effect *effect = &effects->items[effects->count++];
+    struct hb_effect *effect = &turn->effects->items[turn->effects->count++];
 
     *effect = (struct hb_effect){.kind = kind, .worker = worker};
     return effect;
@@ -266,6 +269,7 @@ static void remember(struct hb_registry *registry, struct hb_worker *worker, con
         .seq_low = (uint32_t)effect->seq,
         .silence_ms = effect->silence_ms < UINT32_MAX ? (uint32_t)effect->silence_ms : UINT32_MAX,
         .close_code = effect->socket_code,
+        .poll_code = effect->poll_code,
         .status = worker->status,
         .previous = effect->previous,
         .edge = effect->edge,
@@ -300,13 +304,14 @@ bool hb_turn_settle(struct hb_turn *turn, struct hb_worker *worker, const struct
     worker->epoch = registry->epoch;
     worker->seq = ++registry->seq;
 
-    effect = push_effect(turn->effects, HB_EFFECT_TRANSITION, worker);
+    effect = hb_turn_push(turn, HB_EFFECT_TRANSITION, worker);
     effect->seq = worker->seq;
     effect->previous = (enum hb_status)before->status;
     effect->edge = edge;
     effect->reason = reason;
     effect->silence_ms = before->silence_ms;
     effect->socket_code = socket_code_of(worker, reason);
+    effect->poll_code = worker->poll != NULL ? worker->poll->code : 0;
     effect->gone = worker->status == HB_STATUS_REMOVED;
     remember(registry, worker, effect, turn->wall);
     hb_entry_arm(registry, worker);
@@ -324,7 +329,7 @@ void hb_turn_settle_row(struct hb_turn *turn, struct hb_worker *worker, const st
 
 void hb_turn_close_socket(struct hb_turn *turn, struct hb_worker *worker, uint16_t close_code)
 {
-    struct hb_effect *effect = push_effect(turn->effects, HB_EFFECT_CLOSE_SOCKET, NULL);
+    struct hb_effect *effect = hb_turn_push(turn, HB_EFFECT_CLOSE_SOCKET, NULL);
 
     effect->socket = worker->socket;
     effect->close_code = close_code;
@@ -333,7 +338,7 @@ void hb_turn_close_socket(struct hb_turn *turn, struct hb_worker *worker, uint16
 
 void hb_turn_row_changed(struct hb_turn *turn, struct hb_worker *worker)
 {
-    push_effect(turn->effects, HB_EFFECT_ROW_CHANGED, worker);
+    hb_turn_push(turn, HB_EFFECT_ROW_CHANGED, worker);
 }
 
 void hb_turn_remove(struct hb_turn *turn, struct hb_worker *worker, enum hb_reason reason)
@@ -343,6 +348,7 @@ void hb_turn_remove(struct hb_turn *turn, struct hb_worker *worker, enum hb_reas
     if (worker->socket != NULL)
         hb_turn_close_socket(turn, worker, HB_CLOSE_REMOVED);
     ordered_remove(turn->registry, worker);
+    hb_poll_give_up(turn->registry, worker);
     worker->status = HB_STATUS_REMOVED;
     worker->last_contact = turn->now; /* from here on: when it was removed */
     hb_turn_settle(turn, worker, &before, reason, false);
@@ -431,6 +437,24 @@ hb_mono_ms hb_registry_next_deadline(const struct hb_registry *registry)
     const struct hb_heap_node *node = hb_heap_min(&registry->deadlines);
 
     return node == NULL ? HB_MONO_NEVER : hb_mono_add((hb_mono_ms){node->key}, registry->skew_ms);
+}
+
+bool hb_registry_take_poll(struct hb_registry *registry, struct hb_moment now, const struct hb_worker **ret_worker,
+                           uint64_t *ret_ticket)
+{
+    struct hb_poll_target *target =
+        hb_poll_schedule_take(&registry->polls, (hb_mono_ms){now.mono.ms - registry->skew_ms});
+
+    if (target == NULL)
+        return false;
+    *ret_worker = target->worker;
+    *ret_ticket = target->ticket;
+    return true;
+}
+
+hb_mono_ms hb_registry_next_poll(const struct hb_registry *registry)
+{
+    return hb_mono_add(hb_poll_schedule_next(&registry->polls), registry->skew_ms);
 }
 
 void hb_registry_skew(struct hb_registry *registry, int64_t gap_ms)

@@ -33,6 +33,8 @@ enum hb_input_kind {
      */
     HB_INPUT_RESTORE,
     HB_INPUT_MAINTENANCE, /* maintenance: into it or, with ttl_ms 0, out of it */
+    HB_INPUT_POLLED,      /* poll, ticket: exactly one for each hb_registry_take_poll, whatever became of the worker */
+    HB_INPUT_PROBED,      /* poll: what came of HB_EFFECT_PROBE */
 };
 
 struct hb_input {
@@ -40,17 +42,21 @@ struct hb_input {
     struct hb_text id; /* a valid one: the shell checks */
     void *socket;
     uint16_t close_code;
+    bool fixed;                                 /* a registration out of TARGETS_FILE: never reaped */
     bool seed_shape;                            /* the row was written by the small Python project's manager */
     struct hb_text peer_host;                   /* the address it called from; the host of those who name none */
     const struct hb_registration *registration; /* its id is not read */
     const struct hb_beat *beat;
     const struct hb_row *row; /* its id is not read */
     const struct hb_maintenance *maintenance;
+    const struct hb_poll_result *poll;
+    uint64_t ticket;
 };
 
 enum hb_effect_kind {
-    HB_EFFECT_TRANSITION,   /* worker changed in a way that listeners care about; it took `seq` */
-    HB_EFFECT_ROW_CHANGED,  /* something its row shows changed, nothing that takes a seq */
+    HB_EFFECT_TRANSITION,  /* worker changed in a way that listeners care about; it took `seq` */
+    HB_EFFECT_ROW_CHANGED, /* something its row shows changed, nothing that takes a seq */
+    HB_EFFECT_PROBE, /* its socket broke and serving is held: find out at once whether its address still answers */
     HB_EFFECT_CLOSE_SOCKET, /* close `socket` with `close_code`; the core has forgotten it already */
 };
 
@@ -67,13 +73,14 @@ struct hb_effect {
     enum hb_reason reason;
     int64_t silence_ms;   /* evidence: time since the last contact, when it happened */
     uint16_t socket_code; /* evidence: how its socket ended; 0: no socket ended */
+    uint16_t poll_code;   /* evidence: the HTTP status of its last poll; 0: none */
     bool gone;            /* removed: the row is to be deleted and worker->shell to be given up */
 };
 
 #define HB_EFFECTS_MAX 3 /* of one call */
 
 struct hb_effects {
-    struct hb_worker *worker; /* whose beat was counted; NULL after anything else */
+    struct hb_worker *worker; /* whose figures are new, by a beat or a poll; NULL after anything else */
     size_t count;
     struct hb_effect items[HB_EFFECTS_MAX];
 };
@@ -85,9 +92,12 @@ void hb_registry_free(struct hb_registry *registry); /* accepts NULL; what the s
  * Applies one input. On HB_OK effects tells what follows, possibly nothing. Else nothing changed, but effects may still
  * hold a HB_EFFECT_ROW_CHANGED (a conflict became visible):
  *   HB_ERR_UNKNOWN    REMOVE or MAINTENANCE of an id that is not there
- *   HB_ERR_STALE      a beat or close of a socket that is no longer its worker's; a RESTORE that memory needs nothing
- * of HB_ERR_REFUSED    a beat or socket of an id removed a moment ago (close 4001) HB_ERR_CONFLICT   a socket of an id
- * that several processes claim (close 4009) HB_ERR_FULL       max_workers or text_bytes_max reached HB_ERR_NO_MEMORY
+ *   HB_ERR_STALE      a beat or close of a socket that is no longer its worker's; a RESTORE of which memory needs
+ *                     nothing; a poll or probe that nobody waits for any more
+ *   HB_ERR_REFUSED    a beat or socket of an id removed a moment ago (close 4001)
+ *   HB_ERR_CONFLICT   a socket of an id that several processes claim (close 4009)
+ *   HB_ERR_FULL       max_workers or text_bytes_max reached
+ *   HB_ERR_NO_MEMORY
  */
 enum hb_err hb_registry_step(struct hb_registry *registry, const struct hb_input *input, struct hb_moment now,
                              struct hb_effects *effects) HB_MUST_CHECK;
@@ -97,6 +107,15 @@ bool hb_registry_expire(struct hb_registry *registry, struct hb_moment now, stru
 
 /* On the monotonic clock; HB_MONO_NEVER when nothing is pending. */
 hb_mono_ms hb_registry_next_deadline(const struct hb_registry *registry);
+
+/*
+ * The next worker to be polled, if one is due and fewer than poll_concurrency polls are under way: false else. Its poll
+ * is under way from here on, until HB_INPUT_POLLED brings the ticket back. The worker is valid until the next change.
+ */
+bool hb_registry_take_poll(struct hb_registry *registry, struct hb_moment now, const struct hb_worker **ret_worker,
+                           uint64_t *ret_ticket);
+/* On the monotonic clock: when hb_registry_take_poll may give one; HB_MONO_NEVER: not before a poll has ended. */
+hb_mono_ms hb_registry_next_poll(const struct hb_registry *registry);
 
 /* The manager was away for gap_ms: every deadline moves by it. */
 void hb_registry_skew(struct hb_registry *registry, int64_t gap_ms);

@@ -58,17 +58,23 @@ static enum hb_err register_entry(struct hb_turn *turn, struct hb_worker *worker
 
     if (identity.name.bytes == NULL && worker->name == NULL)
         identity.name = own_id;
-    err = hb_worker_set_identity(worker, &identity, &turn->registry->texts);
-    if (err != HB_OK)
+    err = identity.url.bytes != NULL ? hb_poll_admit(turn, worker) : HB_OK;
+    if (err == HB_OK)
+        err = hb_worker_set_identity(worker, &identity, &turn->registry->texts);
+    if (err != HB_OK) {
+        hb_poll_settle(turn, worker, false);
         return err;
+    }
     if (host.bytes != NULL)
         worker->host_from_peer = registration->host.bytes == NULL;
     set_numbers(worker, registration);
     worker->draining = false;
     if (worker->url == NULL)
         worker->beats = true;
+    worker->fixed |= input->fixed;
     if (!hb_worker_visible(worker))
         introduce(turn, worker);
+    hb_poll_settle(turn, worker, address_changed);
     hb_turn_settle_row(turn, worker, &before, address_changed ? HB_REASON_ADDRESS_CHANGED : HB_REASON_REGISTERED,
                        address_changed);
     return HB_OK;
@@ -191,6 +197,7 @@ static enum hb_err apply_socket_closed(struct hb_turn *turn, struct hb_worker *w
         worker->unverified = false;
     } else if (before.status == HB_STATUS_ALIVE && worker->serving && !worker->unverified && grace_ms > 0) {
         worker->hold_until = hb_mono_add(turn->now, grace_ms);
+        hb_poll_ask_probe(turn, worker);
     }
     hb_turn_settle(turn, worker, &before, clean ? HB_REASON_GOODBYE : HB_REASON_CONNECTION_CLOSED, false);
     return HB_OK;
@@ -348,6 +355,10 @@ enum hb_err hb_registry_step(struct hb_registry *registry, const struct hb_input
         return hb_apply_restore(&turn, worker, input);
     case HB_INPUT_MAINTENANCE:
         return hb_apply_maintenance(&turn, worker, input->maintenance);
+    case HB_INPUT_POLLED:
+        return hb_apply_polled(&turn, worker, input);
+    case HB_INPUT_PROBED:
+        return hb_apply_probed(&turn, worker, input);
     }
     return HB_ERR_INVALID;
 }

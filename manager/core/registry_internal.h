@@ -19,6 +19,7 @@ struct hb_registry {
     uint64_t epoch, seq;
     struct hb_text_budget texts;
     struct hb_timeline_budget timelines;
+    struct hb_poll_schedule polls;
 };
 
 /* What listeners could see of a worker before something happened to it. */
@@ -57,10 +58,22 @@ bool hb_turn_settle(struct hb_turn *turn, struct hb_worker *worker, const struct
 /* The same where the row shows something new in any case, or a deadline may have come nearer. */
 void hb_turn_settle_row(struct hb_turn *turn, struct hb_worker *worker, const struct hb_before *before,
                         enum hb_reason reason, bool address_changed);
+struct hb_effect *hb_turn_push(struct hb_turn *turn, enum hb_effect_kind kind, struct hb_worker *worker);
 void hb_turn_close_socket(struct hb_turn *turn, struct hb_worker *worker, uint16_t close_code);
 void hb_turn_row_changed(struct hb_turn *turn, struct hb_worker *worker);
 /* DELETE and reaping: closes its socket with 4001, tells, and keeps the entry to refuse its beats for a while. */
 void hb_turn_remove(struct hb_turn *turn, struct hb_worker *worker, enum hb_reason reason);
+
+/* ---- polling (registry_poll.c) ---- */
+/* Makes it a target before it gets its url, so that running out of memory changes nothing; nothing if it is one. */
+enum hb_err hb_poll_admit(struct hb_turn *turn, struct hb_worker *worker) HB_MUST_CHECK;
+/* After its address may have changed: gives it up as a target if it has no url, or polls a new address at once. */
+void hb_poll_settle(struct hb_turn *turn, struct hb_worker *worker, bool address_changed);
+void hb_poll_give_up(struct hb_registry *registry, struct hb_worker *worker);
+enum hb_err hb_apply_polled(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input) HB_MUST_CHECK;
+enum hb_err hb_apply_probed(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input) HB_MUST_CHECK;
+/* Asks for a probe where its socket has just broken and serving is held. */
+void hb_poll_ask_probe(struct hb_turn *turn, struct hb_worker *worker);
 
 /* HB_INPUT_MAINTENANCE, and its parts (registry_maintenance.c). worker is NULL when the id is not in the table. */
 enum hb_err hb_apply_maintenance(struct hb_turn *turn, struct hb_worker *worker,

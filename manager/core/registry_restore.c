@@ -79,11 +79,15 @@ static enum hb_err restore_entry(struct hb_turn *turn, struct hb_worker *worker,
 
     if (identity.name.bytes == NULL)
         identity.name = (struct hb_text){worker->id, worker->id_len};
-    err = hb_worker_set_identity(worker, &identity, &turn->registry->texts);
+    err = row->url.bytes != NULL ? hb_poll_admit(turn, worker) : HB_OK;
+    if (err == HB_OK)
+        err = hb_worker_set_identity(worker, &identity, &turn->registry->texts);
     if (err == HB_OK)
         err = restore_maintenance(turn, worker, row);
-    if (err != HB_OK)
+    if (err != HB_OK) {
+        hb_poll_give_up(turn->registry, worker);
         return err;
+    }
     hb_worker_set_figures(worker, &(struct hb_beat){.metrics = row->metrics, .requests = -1, .errors = -1},
                           &turn->registry->texts);
     restore_facts(turn, worker, input);
@@ -111,7 +115,11 @@ static enum hb_err fill_identity(struct hb_turn *turn, struct hb_worker *worker,
     }
     if (worker->attributes == NULL)
         identity.attributes = row->attributes;
-    err = hb_worker_set_identity(worker, &identity, &turn->registry->texts);
+    err = identity.url.bytes != NULL ? hb_poll_admit(turn, worker) : HB_OK;
+    if (err == HB_OK)
+        err = hb_worker_set_identity(worker, &identity, &turn->registry->texts);
+    if (err != HB_OK)
+        hb_poll_settle(turn, worker, false);
     if (err != HB_OK || place_known)
         return err;
     worker->port = row->port;

@@ -10,7 +10,7 @@ bool hb_worker_has_address(const struct hb_worker *worker)
     return worker->url != NULL || (worker->host != NULL && worker->port != 0);
 }
 
-static bool is_polled(const struct hb_worker *worker, const struct hb_registry_rules *rules)
+bool hb_worker_is_polled(const struct hb_worker *worker, const struct hb_registry_rules *rules)
 {
     return rules->polling && worker->url != NULL;
 }
@@ -23,7 +23,7 @@ bool hb_worker_should_serve(const struct hb_worker *worker, const struct hb_regi
         return worker->serving;
     if (worker->beats && worker->status != HB_STATUS_ALIVE)
         return false;
-    if (is_polled(worker, rules))
+    if (hb_worker_is_polled(worker, rules))
         return worker->poll_up;
     return worker->beats; /* neither beating nor polled: nothing vouches for it */
 }

@@ -10,6 +10,7 @@
 #ifndef HB_CORE_WORKER_STATE_H
 #define HB_CORE_WORKER_STATE_H
 
+#include "manager/core/poll_schedule.h"
 #include "manager/core/timeline.h"
 #include "proto/base/heap.h"
 #include "proto/base/time.h"
@@ -28,8 +29,13 @@ struct hb_registry_rules {
     uint32_t max_workers;        /* entries of every kind, ids in removal and nameless sockets included */
     size_t text_bytes_max;       /* names, hosts, urls, attributes, metrics of all workers; 0: no limit */
     size_t timeline_bytes_max;   /* timelines of all workers; 0: no limit */
-    bool polling;                /* an HTTP poller runs: workers with a url are polled */
-    uint64_t hash_seed[2];       /* random, for the id table */
+    bool polling;                /* an HTTP poller runs: workers with a url are polled, by the rules below */
+    int64_t poll_interval_ms;    /* POLL_INTERVAL, for workers that bring none of their own */
+    int64_t poll_fast_ms;        /* POLL_FAST_INTERVAL */
+    uint32_t poll_concurrency;   /* POLL_CONCURRENCY */
+    uint8_t poll_fall, poll_rise;
+    double degraded_error_rate; /* ERROR_RATE_DEGRADED: more of its requests fail than that */
+    uint64_t hash_seed[2];      /* random, for the id table */
 };
 
 /* What few workers need: allocated when first used. */
@@ -55,6 +61,7 @@ struct hb_worker {
     void *socket;                 /* the live one, owned by the shell; NULL none */
     void *shell;                  /* whatever the shell remembers about it; the core only keeps it */
     struct hb_worker_rare *rare;  /* NULL until needed */
+    struct hb_poll_target *poll;  /* NULL: not polled */
     char *name;                   /* NULL only while UNKNOWN */
     char *host;                   /* NULL none */
     char *url;                    /* NULL none */
@@ -76,6 +83,7 @@ struct hb_worker {
     bool unverified : 1; /* restored, was up, not heard of since */
     bool id_conflict : 1;
     bool said_goodbye : 1;   /* how its last socket ended */
+    bool fixed : 1;          /* named in TARGETS_FILE: never reaped */
     bool host_from_peer : 1; /* nobody said the host: it is the address it called from */
     uint8_t id_len;
     char id[]; /* NUL-terminated */
@@ -84,6 +92,7 @@ struct hb_worker {
 /* Has a row, is counted and listed. An entry that is not holds a nameless socket or a removed id. */
 bool hb_worker_visible(const struct hb_worker *worker);
 bool hb_worker_has_address(const struct hb_worker *worker);
+bool hb_worker_is_polled(const struct hb_worker *worker, const struct hb_registry_rules *rules);
 /* What serving should be now, by DESIGN's rule; held and unverified workers keep what they have. */
 bool hb_worker_should_serve(const struct hb_worker *worker, const struct hb_registry_rules *rules);
 /* Longest silence it is allowed, in ms: its timeout, or the restart grace while unverified. */

@@ -2,8 +2,8 @@
  * gzip: bytes in the gzip format (RFC 1952), made with zlib in one go.
  *
  * Level 1: on a listing of 10,000 workers (4.2 MB) it takes 13 ms and leaves 10.9 %; level 6 takes 33 ms and leaves
- * 8.6 %. The same bytes always give the same bytes: neither a time nor a name is in them. Has no state, so any thread may
- * call it.
+ * 8.6 %. The same bytes always give the same bytes: neither a time nor a name is in them. Has no state, so any thread
+ * may call it.
  */
 #ifndef HB_IO_GZIP_H
 #define HB_IO_GZIP_H

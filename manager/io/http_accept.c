@@ -37,11 +37,11 @@ static const char *find_outside_quotes(const char *at, const char *end, char sep
 /* Cuts the first element off *rest, empty ones included. False: there is none. */
 static bool next_element(struct hb_text *rest, char separator, struct hb_text *ret_element)
 {
-    const char *end = rest->bytes + rest->len;
-    const char *stop;
+    const char *end, *stop;
 
     if (rest->bytes == NULL)
         return false;
+    end = rest->bytes + rest->len;
     stop = find_outside_quotes(rest->bytes, end, separator);
     *ret_element = trimmed(rest->bytes, stop);
     *rest = stop < end ? (struct hb_text){stop + 1, (size_t)(end - stop - 1)} : (struct hb_text){NULL, 0};

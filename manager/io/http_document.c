@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <uv.h>
 
 #include "manager/app/list.h"
@@ -17,17 +18,23 @@
 #define AT_ONCE_BYTES 65536 /* takes less than a millisecond */
 #define HEADER_BYTES 4096   /* of one field that is looked at */
 #define EXTRA_BYTES 1536
-#define ETAG_SIZE 40
+#define TAG_SIZE 34  /* two numbers of 64 bits in hexadecimal, a dot between them */
+#define ETAG_SIZE 56 /* with quotes and form */
 #define JSON_TYPE "application/json; charset=utf-8"
 #define VARY "Vary: Accept-Encoding, Accept\r\n"
 
-enum form { FORM_PLAIN = 0, FORM_INDENTED = 1, FORM_GZIP = 2, FORM_COUNT = 4 }; /* the two in the middle may be joined */
+enum form {
+    FORM_PLAIN = 0,
+    FORM_INDENTED = 1,
+    FORM_GZIP = 2,
+    FORM_COUNT = 4
+}; /* the two in the middle may be joined */
 
 struct hb_document {
     struct hb_documents *all;
     unsigned users;
-    uint64_t hash;
-    char *link;
+    char tag[TAG_SIZE]; /* the entity tag without quotes and form */
+    char *link;         /* NULL none */
     struct hb_shared_body *forms[FORM_COUNT];
 };
 
@@ -49,8 +56,9 @@ struct waiter {
 
 struct hb_documents {
     uv_loop_t *loop;
-    uint64_t seed[2];
-    size_t bytes; /* of all forms that somebody holds */
+    uint64_t seed[2]; /* of hashes */
+    uint64_t start;   /* drawn at random */
+    size_t bytes;     /* of all forms that somebody holds */
     struct work work;
 };
 
@@ -63,6 +71,10 @@ struct hb_documents *hb_documents_new(struct uv_loop_s *loop)
 
     if (documents == NULL)
         return NULL;
+    if (getrandom(&documents->start, sizeof documents->start, 0) != sizeof documents->start) {
+        free(documents);
+        return NULL;
+    }
     documents->loop = loop;
     documents->seed[0] = hb_map_hash(plain_seed, HB_VERSION, sizeof HB_VERSION);
     documents->seed[1] = hb_map_hash(plain_seed, hb_gzip_version(), strlen(hb_gzip_version()));
@@ -90,24 +102,8 @@ bool hb_documents_refuse(const struct hb_documents *documents, struct hb_exchang
 
 /* ---- one ---- */
 
-static bool init_document(struct hb_document *document, struct hb_buf *json, const char *link)
-{
-    struct hb_documents *all = document->all;
-
-    document->hash = hb_map_hash(all->seed, json->bytes, json->len);
-    if (link != NULL) {
-        uint64_t seed[2] = {document->hash, all->seed[1]};
-
-        document->link = strdup(link);
-        if (document->link == NULL)
-            return false;
-        document->hash = hb_map_hash(seed, link, strlen(link));
-    }
-    document->forms[FORM_PLAIN] = hb_shared_body_new(json, &all->bytes);
-    return document->forms[FORM_PLAIN] != NULL;
-}
-
-struct hb_document *hb_document_new(struct hb_documents *documents, struct hb_buf *json, const char *link)
+/* Without a tag yet; the buffer's bytes are in its plain form. */
+static struct hb_document *create(struct hb_documents *documents, struct hb_buf *json, const char *link)
 {
     struct hb_document *document = hb_buf_status(json) == HB_OK ? calloc(1, sizeof *document) : NULL;
 
@@ -115,10 +111,34 @@ struct hb_document *hb_document_new(struct hb_documents *documents, struct hb_bu
         return NULL;
     document->all = documents;
     document->users = 1;
-    if (init_document(document, json, link))
+    document->link = link != NULL ? strdup(link) : NULL;
+    document->forms[FORM_PLAIN] = hb_shared_body_new(json, &documents->bytes);
+    if (document->forms[FORM_PLAIN] != NULL && (link == NULL || document->link != NULL))
         return document;
     hb_document_drop(document);
     return NULL;
+}
+
+struct hb_document *hb_document_new(struct hb_documents *documents, struct hb_buf *json, const char *link)
+{
+    struct hb_document *document = create(documents, json, link);
+    uint64_t seed[2];
+
+    if (document == NULL)
+        return NULL;
+    seed[0] = hb_map_hash(documents->seed, document->forms[FORM_PLAIN]->bytes, document->forms[FORM_PLAIN]->len);
+    seed[1] = documents->seed[1];
+    snprintf(document->tag, TAG_SIZE, "%016" PRIx64, hb_map_hash(seed, link, link != NULL ? strlen(link) : 0));
+    return document;
+}
+
+struct hb_document *hb_document_new_version(struct hb_documents *documents, struct hb_buf *json, uint64_t version)
+{
+    struct hb_document *document = create(documents, json, NULL);
+
+    if (document != NULL)
+        snprintf(document->tag, TAG_SIZE, "%016" PRIx64 ".%" PRIx64, documents->start, version);
+    return document;
 }
 
 static struct hb_document *keep(struct hb_document *document)
@@ -170,7 +190,7 @@ static void keep_form(struct hb_document *document, unsigned form, struct hb_buf
 
 static void write_etag(const struct hb_document *document, unsigned form, char out[ETAG_SIZE])
 {
-    snprintf(out, ETAG_SIZE, "\"%016" PRIx64 "%s%s\"", document->hash, (form & FORM_INDENTED) != 0 ? "-indented" : "",
+    snprintf(out, ETAG_SIZE, "\"%s%s%s\"", document->tag, (form & FORM_INDENTED) != 0 ? "-indented" : "",
              (form & FORM_GZIP) != 0 ? "-gzip" : "");
 }
 

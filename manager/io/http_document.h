@@ -12,13 +12,15 @@
  * neither the loop nor the pool, which also resolves names, waits for long; and nobody is shown an older state than the
  * one he asked about.
  *
- * The entity tag is a hash of the bytes (and of the Link beside them) with the form behind it: it survives a restart when
- * the bytes are the same, and only then. SipHash, keyed with the versions of this program and of zlib, because they decide
- * how a form looks. A client compares what it has with what is there now; that two texts share a tag is 1 in 2^64.
+ * The entity tag stands for the bytes, the Link beside them, and the form. Where somebody counts the versions of the
+ * bytes it is that count, behind a number drawn at random at each start: no restart uses a tag again, and no two
+ * versions can share one. Else it is a hash: SipHash, keyed with the versions of this program and of zlib, which decide
+ * how a form looks; that two texts share one is 1 in 2^64. (The hash alone would do, and take as long for a listing of
+ * 10,000 workers as making it.)
  *
  * Ceiling: HB_DOCUMENTS_BYTES_MAX for all forms that somebody holds. Beyond it no further forms are made, and whoever
- * makes large documents asks hb_documents_refuse first: 503 until readers have read or were cut off. Small ones, a row or
- * a timeline, are bounded by the number of connections.
+ * makes large documents asks hb_documents_refuse first: 503 until readers have read or were cut off. Small ones, a row
+ * or a timeline, are bounded by the number of connections.
  */
 #ifndef HB_IO_HTTP_DOCUMENT_H
 #define HB_IO_HTTP_DOCUMENT_H
@@ -38,8 +40,11 @@ void hb_documents_free(struct hb_documents *documents); /* accepts NULL */
 /* Answers 503 when the ceiling is reached. True: it did. To be asked before the bytes are made. */
 bool hb_documents_refuse(const struct hb_documents *documents, struct hb_exchange *exchange);
 
-/* Takes the buffer's bytes, JSON. link: the target of rel="next", or NULL. NULL when out of memory or the buffer failed. */
+/* Both take the buffer's bytes, JSON, and give NULL when out of memory or when the buffer failed. */
+/* link: the target of rel="next", or NULL. */
 struct hb_document *hb_document_new(struct hb_documents *documents, struct hb_buf *json, const char *link);
+/* No two documents of one version that differ, in all that share `documents`. */
+struct hb_document *hb_document_new_version(struct hb_documents *documents, struct hb_buf *json, uint64_t version);
 void hb_document_drop(struct hb_document *document); /* accepts NULL; answers under way keep what they need */
 
 /* 200 or 304, or 503 when document is NULL (out of memory). */

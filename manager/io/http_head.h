@@ -16,8 +16,8 @@ bool hb_head_has(struct lws *wsi, enum lws_token_indexes token);
 bool hb_head_lists(struct hb_text list, const char *token);
 
 /*
- * The place-th parameter of the query, `name=value`, which libwebsockets has split at `&` and `;` and decoded. What does
- * not fit comes as "?", which is no parameter of anything. False: there are no more.
+ * The place-th parameter of the query, `name=value`, which libwebsockets has split at `&` and `;` and decoded. What
+ * does not fit comes as "?", which is no parameter of anything. False: there are no more.
  */
 bool hb_head_parameter(struct lws *wsi, int place, char *out, size_t size, struct hb_text *ret_parameter);
 

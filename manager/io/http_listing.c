@@ -44,12 +44,14 @@ static bool read_query(struct hb_exchange *exchange, struct hb_listing_query *qu
     enum hb_err err = HB_OK;
 
     hb_buf_init(&sentence, SENTENCE_BYTES);
-    for (int i = 0; err == HB_OK && hb_head_parameter(hb_exchange_wsi(exchange), i, text, sizeof text, &parameter); i++) {
+    for (int i = 0; err == HB_OK && hb_head_parameter(hb_exchange_wsi(exchange), i, text, sizeof text, &parameter);
+         i++) {
         if (parameter.len > 0)
             err = hb_listing_query_add(query, parameter, &sentence);
     }
     if (err != HB_OK)
-        hb_exchange_answer_error(exchange, 422, NULL, hb_buf_status(&sentence) == HB_OK ? sentence.bytes : "query: not valid");
+        hb_exchange_answer_error(exchange, 422, NULL,
+                                 hb_buf_status(&sentence) == HB_OK ? sentence.bytes : "query: not valid");
     hb_buf_free(&sentence);
     return err == HB_OK;
 }
@@ -92,7 +94,7 @@ static void answer_whole(struct hb_http_listing *listing, const struct hb_listin
             return;
         hb_buf_init(&json, SIZE_MAX / 2);
         (void)hb_listing_write(&json, hb_manager_registry(listing->manager), query);
-        listing->whole = hb_document_new(listing->documents, &json, NULL);
+        listing->whole = hb_document_new_version(listing->documents, &json, version);
         listing->version = version;
         hb_buf_free(&json);
     }

@@ -2,8 +2,8 @@
  * http_listing: GET /workers.
  *
  * The whole listing is built once per version of the mirror and kept, with every form that somebody asked for; so a
- * client that has it already costs a comparison, and a hundred that have not share one copy. Filtered and paged ones are
- * built per request.
+ * client that has it already costs a comparison, and a hundred that have not share one copy. Filtered and paged ones
+ * are built per request.
  */
 #ifndef HB_IO_HTTP_LISTING_H
 #define HB_IO_HTTP_LISTING_H

@@ -26,7 +26,7 @@
 #include "proto/wire/names.h"
 
 #define FENCED_RETRY_MS 5000
-#define CHECK_MS 1000 /* an idle store looks so often whether meta is still there */
+#define CHECK_MS 1000 /* an idle store looks so often whether meta and rows are still there */
 #define SHA_LEN 40
 #define FIELD_SIZE (HB_HOST_MAX + 16)
 

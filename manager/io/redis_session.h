@@ -27,7 +27,7 @@ void hb_redis_session_close(struct hb_redis_session *session);
 
 /* Sends the next batch if there is something to send and none is under way. */
 void hb_redis_session_flow(struct hb_redis_session *session);
-/* The same, and an empty batch if none was sent for a second: its answer tells whether meta is still what it was. */
+/* The same, and an empty batch if none was sent for a second: its answer tells whether meta and rows are there. */
 void hb_redis_session_check(struct hb_redis_session *session);
 bool hb_redis_session_is_drained(const struct hb_redis_session *session); /* Redis has everything */
 

@@ -7,7 +7,8 @@
  * One idempotent Lua script writes a batch: it skips the events that (epoch, seq) in meta says were done already, then
  * writes rows, appends and publishes events, and advances meta; so nobody hears of a state that was not stored, or
  * hears it twice, though a reply was lost. Beats refresh rows once per flush interval with the same script, and each of
- * its answers tells when meta has vanished or fallen behind: then the whole mirror is written again.
+ * its answers tells when meta has vanished or fallen behind, or rows are missing: then the whole mirror is written
+ * again.
  *
  * While Redis is away or refuses, nothing is lost but what the outbox's ceiling drops, and everything is sent on
  * return.

@@ -17,6 +17,7 @@
 static const char *const status_texts[] = {HB_STATUS_MAP(TEXT_OF)};
 static const char *const health_texts[] = {HB_HEALTH_MAP(TEXT_OF)};
 static const char *const announced_texts[] = {HB_ANNOUNCED_MAP(TEXT_OF)};
+static const char *const outcome_texts[] = {HB_POLL_OUTCOME_MAP(TEXT_OF)};
 static const char *const edge_channels[] = {HB_EDGE_MAP(TEXT_OF)};
 static const char *const reason_texts[] = {HB_REASON_MAP(TEXT_OF)};
 
@@ -38,6 +39,11 @@ const char *hb_health_text(enum hb_health health)
 const char *hb_announced_text(enum hb_announced announced)
 {
     return text_at(announced_texts, COUNT(announced_texts), (size_t)announced);
+}
+
+const char *hb_poll_outcome_text(enum hb_poll_outcome outcome)
+{
+    return text_at(outcome_texts, COUNT(outcome_texts), (size_t)outcome);
 }
 
 const char *hb_edge_channel(enum hb_edge edge)

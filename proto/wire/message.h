@@ -68,6 +68,24 @@ enum hb_edge {
 #undef HB_EDGE_ENUM
 };
 
+/* How a poll ended. A closed vocabulary too. */
+#define HB_POLL_OUTCOME_MAP(X)                                                                                         \
+    X(NONE, "none")               /* never polled */                                                                   \
+    X(ANSWERED, "answered")       /* an HTTP status came; of a tcp:// target: it took the connection */                \
+    X(REFUSED, "refused")         /* nobody listens there */                                                           \
+    X(UNREACHABLE, "unreachable") /* no way there, or no answer to the attempt to connect */                           \
+    X(TIMED_OUT, "timed_out")     /* connected, but no whole answer within POLL_TIMEOUT */                             \
+    X(UNRESOLVED, "unresolved")   /* the name has no address, or nobody would say */                                   \
+    X(TLS_FAILED, "tls_failed")   /* its certificate or its TLS is not to be trusted */                                \
+    X(BLOCKED, "blocked")         /* its address may not be polled */                                                  \
+    X(BROKEN, "broken")           /* what came is not HTTP, or ended halfway */
+
+enum hb_poll_outcome {
+#define HB_POLL_OUTCOME_ENUM(name, text) HB_POLL_##name,
+    HB_POLL_OUTCOME_MAP(HB_POLL_OUTCOME_ENUM)
+#undef HB_POLL_OUTCOME_ENUM
+};
+
 /* Why a transition happened. A closed vocabulary: clients may switch on it. */
 #define HB_REASON_MAP(X)                                                                                               \
     X(NONE, "")                                                                                                        \
@@ -111,6 +129,7 @@ enum hb_close_code {
 const char *hb_status_text(enum hb_status status);
 const char *hb_health_text(enum hb_health health);
 const char *hb_announced_text(enum hb_announced announced);
+const char *hb_poll_outcome_text(enum hb_poll_outcome outcome);
 const char *hb_edge_channel(enum hb_edge edge);
 const char *hb_reason_text(enum hb_reason reason);
 
@@ -146,6 +165,15 @@ struct hb_beat {
     struct hb_text attributes;  /* a compact JSON object */
     int64_t requests;
     int64_t errors;
+};
+
+/* What a poll found. Absent counts are -1. */
+struct hb_poll_result {
+    enum hb_poll_outcome outcome;
+    uint16_t code; /* HTTP status; 0: no answer, or a tcp:// target that took the connection */
+    uint32_t latency_us;
+    int64_t uptime_ms, requests, errors; /* as the body says */
+    struct hb_text attributes;           /* already merged with the worker's; absent: nothing new */
 };
 
 #define HB_MAINTENANCE_MAX_MS 86400000 /* 24 h: nobody is forgotten in it */

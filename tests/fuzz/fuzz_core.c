@@ -443,15 +443,14 @@ static struct hb_row pick_row(struct world *world, size_t id)
 static void do_restore(struct world *world, size_t id)
 {
     struct hb_row row = pick_row(world, id);
-    bool may_serve =
-        (row.url.bytes != NULL || (row.host.bytes != NULL && row.port != 0)) && !row.draining && !row.maintenance;
+    bool coherent = (row.url.bytes != NULL || (row.host.bytes != NULL && row.port != 0)) && !row.draining &&
+                    !row.maintenance && row.status != HB_STATUS_NOT_RESPONDING;
 
-    if (hb_model_visible(&world->workers[id])) /* TODO: until the model joins earlier lives */
-        return;
     /* A row that contradicts itself is set right with a transition; of that the watch knows nothing. */
-    may_serve = may_serve && row.status != HB_STATUS_NOT_RESPONDING;
-    if (world->watch != NULL && !may_serve && row.announced == HB_ANNOUNCED_UP)
+    if (world->watch != NULL && !coherent && row.announced == HB_ANNOUNCED_UP)
         row.announced = HB_ANNOUNCED_DOWN;
+    if (world->watch != NULL && row.reason == HB_REASON_NONE)
+        row.reason = HB_REASON_BEAT;
     fuzz_trace("restore %s %s announced %s host %s port %u url %s heard %" PRId64 " maintenance %d until %" PRId64,
                ids[id], hb_status_text(row.status), hb_announced_text(row.announced), row.host.bytes, row.port,
                row.url.bytes, row.last_heartbeat.ms, row.maintenance, row.maintenance_until.ms);

@@ -118,9 +118,19 @@ static bool wide(struct reader *r, struct meaning *meaning, unsigned lead)
     return meaning->len - before == rest + 1 && memcmp(meaning->bytes + before, from, rest + 1) == 0;
 }
 
+/* At most so many bytes it can mean: up to where it ends, if it ends. */
+static size_t room_for_string(const struct reader *r)
+{
+    const unsigned char *at = r->at + 1;
+
+    while (at < r->end && *at != '"')
+        at += *at == '\\' ? 2 : 1;
+    return (size_t)(at - r->at) + 4;
+}
+
 static bool string(struct reader *r, struct meaning *ret_meaning)
 {
-    struct meaning meaning = {fuzz_alloc((size_t)(r->end - r->at) + 4, 1), 0};
+    struct meaning meaning = {fuzz_alloc(room_for_string(r), 1), 0};
     bool good = take(r, '"');
 
     while (good) {

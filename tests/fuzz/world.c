@@ -16,6 +16,7 @@ void world_init(struct world *world, const struct hb_registry_rules *rules)
     world->ingest = hb_ingest_new(world->manager);
     world->decoder = hb_decoder_new();
     world->registry = hb_manager_registry(world->manager);
+    world->checked = UINT64_MAX;
 }
 
 void world_free(struct world *world)
@@ -55,7 +56,11 @@ void world_check(struct world *world)
 {
     const struct hb_outbox *outbox = hb_manager_outbox(world->manager);
     size_t count = hb_registry_count(world->registry);
+    uint64_t version = hb_mirror_version(hb_manager_mirror(world->manager));
 
+    if (world->checked == version)
+        return;
+    world->checked = version;
     FUZZ_CHECK(hb_registry_entries(world->registry) <= hb_registry_rules(world->registry)->max_workers, "too many");
     for (size_t i = 0; i < count; i++) {
         const struct hb_worker *worker = hb_registry_at(world->registry, i);

@@ -11,6 +11,7 @@ struct world {
     struct hb_ingest *ingest;
     struct hb_decoder *decoder;
     struct hb_registry *registry;
+    uint64_t checked; /* version of the mirror whose rows were found good */
 };
 
 void world_init(struct world *world, const struct hb_registry_rules *rules);

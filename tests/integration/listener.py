@@ -1,6 +1,8 @@
 """What a subscriber in Redis hears, and workers that give it something to hear."""
 import json
 
+import redis
+
 from clients import Peer
 from waiting import wait_for
 
@@ -11,17 +13,23 @@ class Listener:
     def __init__(self, redis_server):
         self.redis = redis_server
         self.heard = []
+        self.ponged = False
         self.renew()
 
     def renew(self):
         """Subscribes, also anew when Redis was away: what was heard before stays."""
-        self.pubsub = self.redis.client.pubsub(ignore_subscribe_messages=True)
+        self.pubsub = self.redis.client.pubsub()
         self.pubsub.psubscribe("server:*")
-        wait_for("the subscription stands", lambda: self.redis.client.pubsub_numpat() > 0)
+        wait_for("the subscription stands", lambda: (self.pubsub.get_message() or {}).get("type") == "psubscribe")
 
     def listen(self):
-        message = self.pubsub.get_message()
-        if message is None:
+        """Takes the next message, if there is one; false: there is none now."""
+        try:
+            message = self.pubsub.get_message()
+        except redis.exceptions.ResponseError:
+            message = {"type": "error"}  # MISCONF: who cannot save refuses PING too, which is as good an answer
+        if message is None or message["type"] != "pmessage":
+            self.ponged = self.ponged or message is not None
             return False
         event = json.loads(message["data"])
         row = self.redis.client.hget("workers", event.get("server_id", ""))
@@ -35,15 +43,24 @@ class Listener:
             return [event for at, event, _, _ in self.heard if at == channel and event["server_id"] == worker]
         return wait_for(f"{channel} of {worker}", hears)
 
+    def catch_up(self):
+        """Hears all that was published until now: it comes before the answer to a PING."""
+        self.ponged = False
+        self.pubsub.ping()
+
+        def at_the_answer():
+            while self.listen():
+                pass
+            return self.ponged
+        wait_for("the listener has caught up", at_the_answer)
+
     def channels(self, worker):
-        while self.listen():
-            pass
+        self.catch_up()
         return [channel for channel, event, _, _ in self.heard if event["server_id"] == worker]
 
     def stories(self):
         """worker → [(channel, reason)], of all that were spoken of."""
-        while self.listen():
-            pass
+        self.catch_up()
         stories = {}
         for channel, event, _, _ in self.heard:
             stories.setdefault(event.get("server_id"), []).append((channel, event.get("reason")))

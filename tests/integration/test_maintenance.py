@@ -1,5 +1,6 @@
 """Out of traffic without a change of status: begun and ended by an operator, by time, and across a restart."""
 import json
+import os
 from datetime import datetime
 
 import pytest
@@ -8,6 +9,7 @@ from clients import RawHttp, request
 from listener import Listener, serve
 from waiting import wait_for
 
+PROTOCOL = os.path.join(os.path.dirname(__file__), "../../proto/wire/PROTOCOL.md")
 CHANNELS_OF_ONE = ["server:up", "server:down", "server:recovery"]
 
 
@@ -71,6 +73,14 @@ def test_the_operator_begins_and_ends_it(manager, listener, peer, redis_server):
     row = manager.row("w1")
     assert row["serving"] and not {"maintenance", "maintenance_until", "maintenance_reason"} & set(row)
     assert all_heard(manager, listener, "w3") == CHANNELS_OF_ONE
+
+
+def test_the_answer_looks_as_the_protocol_says(manager, peer):
+    with open(PROTOCOL, encoding="utf-8") as protocol:
+        example, = [json.loads(line) for line in protocol if line.startswith('{"status":"success","worker_id":"billing","main')]
+    answer = manager.post("/workers/w1/maintenance", {"ttl": 600, "reason": example["maintenance_reason"]}).json()
+    assert list(answer) == list(example)
+    assert answer == {**example, "worker_id": "w1", "maintenance_until": answer["maintenance_until"]}
 
 
 def test_it_ends_by_itself(manager, listener, peer, redis_server):
@@ -172,7 +182,7 @@ def test_ending_what_has_not_begun(manager, listener, peer):
 
 
 BAD = [
-    (b'{"ttl":0}', 422, "ttl"), (b'{"ttl":-1}', 422, "ttl"), (b'{"ttl":0.999}', 422, "ttl"), (b'{"ttl":86400.001}', 422, "ttl"),
+    (b'{"ttl":0}', 422, "ttl"), (b'{"ttl":-1}', 422, "ttl"), (b'{"ttl":0.09}', 422, "ttl"), (b'{"ttl":86400.001}', 422, "ttl"),
     (b'{"ttl":86401}', 422, "ttl"), (b'{"ttl":1e300}', 422, "ttl"), (b'{"ttl":"60"}', 422, "ttl"), (b'{"ttl":true}', 422, "ttl"),
     (b'{"ttl":[1]}', 422, "ttl"), (b'{"reason":5}', 422, "reason"), (b'{"reason":""}', 422, "reason"),
     (b'{"reason":"bell \\u0007"}', 422, "reason"), (b'{"reason":"' + b"r" * 129 + b'"}', 422, "reason"),
@@ -190,6 +200,7 @@ def idle(module_scene):
 
 @pytest.mark.parametrize("body, status, member", BAD)
 def test_each_bad_body_has_its_sentence(idle, body, status, member):
+    before = idle.row("w1")
     with RawHttp(idle) as http:
         http.send(request("POST", "/workers/w1/maintenance", body))
         answer = http.answer()
@@ -197,10 +208,10 @@ def test_each_bad_body_has_its_sentence(idle, body, status, member):
     error = json.loads(answer.body)
     assert set(error) == {"status", "error"} and error["status"] == "error"
     assert error["error"].startswith(f"{member}: " if member else "") and "\n" not in error["error"]
-    assert "maintenance" not in idle.row("w1")
+    assert idle.row("w1") == before
 
 
-@pytest.mark.parametrize("body", [b'{"ttl":1}', b'{"ttl":86400}', b'{"ttl":1.5,"more":"ignored"}',
+@pytest.mark.parametrize("body", [b'{"ttl":0.1}', b'{"ttl":86400}', b'{"ttl":1.5,"more":"ignored"}',
                                   b'{"reason":"' + b"r" * 128 + b'"}'])
 def test_the_bounds_themselves(idle, body):
     with RawHttp(idle) as http:

@@ -212,6 +212,18 @@ def fall_silent(manager, fleet, worker):
     manager.register(worker, heartbeat_timeout=0.5)
 
 
+def scripts_run(server):
+    return server.client.info("commandstats")["cmdstat_evalsha"]["calls"]
+
+
+def assert_state_before_announcement(listener):
+    for channel, event, row, _ in listener.heard:
+        if channel == "server:removed":
+            assert row is None
+        else:
+            assert (row["epoch"], row["seq"]) >= (event["epoch"], event["seq"]), f"{channel} came before its row"
+
+
 def test_outage(scene, kind):
     server = scene.redis(**{name.replace("-", "_"): value for name, value in kind.settings.items()})
     manager = start_with(scene, server)
@@ -230,10 +242,8 @@ def test_outage(scene, kind):
         outage.begin()
         # Detection goes on, and each of these is seen in memory.
         fall_silent(manager, fleet, freezes)
-        fleet.freeze(leaves)
         fleet.vanish(vanishes, there_and_back)
         fleet.come_back(returns)
-        assert manager.delete(f"/workers/{leaves}").status_code == 200
         manager.wait_row(freezes, status="not_responding", serving=False)
         manager.wait_row(vanishes, status="disconnected", serving=False)
         manager.wait_row(there_and_back, serving=False)
@@ -248,7 +258,11 @@ def test_outage(scene, kind):
             assert not manager.events("redis_refused")
         assert manager.register("newcomer")["persisted"] is False
         if kind in (ReadOnly, OutOfMemory, CannotSave):  # the others cannot be asked
+            tried = scripts_run(server)
+            wait_for("the manager has tried to tell it", lambda: scripts_run(server) > tried)
             assert listener.stories() == {}, "nobody hears of a state that is not stored"
+        fleet.freeze(leaves)
+        assert manager.delete(f"/workers/{leaves}").status_code == 200
         outage.end()
 
         manager.wait_answer("/readyz")
@@ -262,12 +276,13 @@ def test_outage(scene, kind):
         stories = {worker: [channel for channel, _ in story] for worker, story in listener.stories().items()}
         assert stories == {there_and_back: ["server:down", "server:recovery"], freezes: ["server:down"],
                            vanishes: ["server:down"], returns: ["server:recovery"], leaves: ["server:removed"]}
+        assert_state_before_announcement(listener)
         events = gapless(server)
         if kind.keeps_data:
             assert events[:len(before)] == before
         if kind.rewritten is not None:
             assert bool(manager.events("redis_rewrite")) == kind.rewritten
-        assert events[-1]["seq"] == last_seq(manager)
+        assert events[-1]["seq"] >= last_seq(manager)
         assert len({event["epoch"] for event in events}) == 1
         assert not fleet.refusals
 

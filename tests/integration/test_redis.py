@@ -160,6 +160,10 @@ def test_rows_of_the_python_project_are_restored(scene, redis_server):
             "last_heartbeat": datetime.datetime.utcnow().isoformat()}
     redis_server.client.hset("workers", "seed-1", json.dumps(seed))
     redis_server.client.hset("workers", "seed-2", json.dumps({**seed, "worker_id": "seed-2", "status": "not_responding"}))
+    others = {"seed-3": json.dumps({**seed, "worker_id": "seed-1"}), "seed-4": json.dumps({**seed, "worker_id": "seed-4",
+                                                                                         "status": "confused"})}
+    redis_server.client.hset("workers", mapping=others)  # another's row, and a status that nobody has: not for us
+    listener = Listener(redis_server)
     manager = scene.manager(redis_server)
     row = manager.wait_row("seed-1", unverified=True)
     assert (row["worker_name"], row["host"], row["port"], row["serving"]) == ("Seed", "10.0.0.7", 8001, True)
@@ -169,6 +173,14 @@ def test_rows_of_the_python_project_are_restored(scene, redis_server):
     peer = Peer(manager, "seed-1")
     peer.beat()
     manager.wait_row("seed-1", status="alive", unverified=None)
+    wait_whole(manager, redis_server, others)
+    stored = redis_server.hash()
+    assert {worker: stored[worker] for worker in others} == others
+    assert set(seed) < set(json.loads(stored["seed-1"])), "who read the rows of that project reads ours"
+    assert listener.stories() == {}, "nobody had gone, so nobody is announced"
+    peer.goodbye()
+    down, = listener.wait_channel("server:down", "seed-1")
+    assert down["reason"] == "goodbye"
 
 
 def test_a_password_and_another_database(scene, redis_server):

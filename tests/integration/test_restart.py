@@ -99,6 +99,31 @@ def test_killed_and_restarted(manager, fleet, redis_server, down_s):
     assert not [event for event in of_those_there if event["status"] == "not_responding" or event["reason"] == "restart_grace"]
 
 
+def test_restarted_while_redis_is_away(manager, fleet, redis_server):
+    """Who is back before the rows can be read is not missed, and who is not has its grace from then on."""
+    lost = fleet.workers[:3]
+    listener = Listener(redis_server)
+    redis_server.freeze()
+    manager.kill()
+    fleet.vanish(*lost)
+    manager.start()
+    fleet.wait_beating(WORKERS - len(lost))
+    assert manager.get("/readyz").status_code == 503
+    assert not set(lost) & set(manager.rows())
+    redis_server.thaw()
+    manager.wait_answer("/readyz")
+    for worker in lost:
+        manager.wait_row(worker, serving=True, unverified=True)
+    for worker in lost:
+        row = manager.wait_row(worker, status="not_responding", serving=False)
+        assert row["reason"] == "restart_grace"
+    wait_serving(manager, fleet.workers[3:])
+    wait_whole(manager, redis_server)
+    gapless(redis_server)
+    wait_for("all of them were announced", lambda: set(lost) <= set(listener.stories()))
+    assert told_beside_up(listener) == {worker: [("server:down", "restart_grace")] for worker in lost}
+
+
 def test_killed_again_and_again(manager, fleet, redis_server):
     """Each life is shorter than anybody's timeout, and some are killed before they have read the hash."""
     listener = Listener(redis_server)

@@ -1,4 +1,7 @@
 """GET /workers/<id>/timeline: what happened to a worker, why, and what was seen."""
+import json
+import os
+
 import pytest
 
 from clients import Peer
@@ -7,6 +10,7 @@ from waiting import wait_for
 
 MEMBERS = {"at", "status", "previous", "reason", "serving", "ready", "health", "evidence", "epoch", "seq"}
 MOST = 128
+PROTOCOL = os.path.join(os.path.dirname(__file__), "../../proto/wire/PROTOCOL.md")
 
 
 @pytest.fixture
@@ -51,6 +55,19 @@ def test_the_life_of_a_killed_worker(scene, manager, redis_server):
     assert closed["close_code"] == 1006 and closed["silence"] < 1
     assert silent["silence"] > 1
     assert "close_code" not in transitions[2]["evidence"]
+
+
+def test_it_looks_as_the_protocol_says(manager):
+    with open(PROTOCOL, encoding="utf-8") as protocol:
+        example, = [json.loads(line) for line in protocol if line.startswith('{"worker_id":"worker-0001","transitions":')]
+    peer = serve(manager, "w1")  # and then it is silent
+    manager.wait_row("w1", status="not_responding")
+    example, entry = example["transitions"][0], timeline(manager)[-1]
+    assert list(entry) == list(example)
+    assert entry == {**example, **{member: entry[member] for member in ("at", "evidence", "epoch", "seq")}}
+    assert list(entry["evidence"]) == list(example["evidence"])
+    assert 1 < entry["evidence"]["silence"] < 60
+    peer.vanish()
 
 
 def test_it_agrees_with_the_stream_and_the_row(manager, redis_server):

@@ -15,6 +15,7 @@
 
 #include "tests/sim/memory.h"
 #include "tests/sim/shell.h"
+#include "tests/sim/stack.h"
 #include "tests/sim/witness.h"
 #include "tests/sim/world.h"
 
@@ -105,6 +106,8 @@ static void report(const struct sim *sim, double seconds)
            counts->memory_failures);
     printf("  %" PRIu64 " false downs; the latest deadline was handled %" PRId64 " ms late\n", counts->false_downs,
            counts->latest_ms);
+    if (sim->options.store)
+        stack_report(sim);
 }
 
 static void print_verdict(const struct sim *sim, const struct sim_options *options)

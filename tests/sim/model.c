@@ -166,14 +166,17 @@ static enum hb_edge edge_of(const struct hb_model_worker *worker, bool address_c
 static void settle(struct hb_model *model, struct hb_model_worker *worker, const struct before *before,
                    enum hb_reason reason, bool address_changed, struct hb_model_told *told)
 {
+    enum hb_edge edge;
+
     worker->serving = should_serve(worker);
-    if (worker->status == before->status && worker->serving == before->serving &&
+    edge = edge_of(worker, address_changed); /* listeners may be owed one though nothing else has changed */
+    if (edge == HB_EDGE_NONE && worker->status == before->status && worker->serving == before->serving &&
         worker->draining == before->draining && worker->maintenance == before->maintenance && !address_changed)
         return;
     told->transition = true;
     told->previous = (enum hb_status)before->status;
     told->status = (enum hb_status)worker->status;
-    told->edge = edge_of(worker, address_changed);
+    told->edge = edge;
     told->reason = reason;
     told->silence_ms = before->silence_ms;
     if (reason == HB_REASON_CONNECTION_CLOSED || reason == HB_REASON_GOODBYE)
@@ -435,7 +438,7 @@ static int64_t maintenance_left_ms(const struct hb_row *row, hb_wall_ms wall)
 
 static void take_row(struct hb_model_worker *worker, const struct hb_row *row)
 {
-    bool was_up = row->announced == HB_ANNOUNCED_UP;
+    bool was_up = row->announced == HB_ANNOUNCED_UP && row->status != HB_STATUS_NOT_RESPONDING;
 
     worker->place = HB_MODEL_KNOWN;
     worker->status = (uint8_t)row->status;
@@ -473,7 +476,8 @@ static void fill_address(const struct hb_model *model, struct hb_model_worker *w
 
 static bool is_elsewhere(const struct hb_model_worker *worker, const struct hb_row *row)
 {
-    return worker->port != row->port || worker->host != hash_of(row->host) || worker->url != hash_of(row->url);
+    return worker->port != row->port || worker->url != hash_of(row->url) ||
+           (row->host.bytes != NULL && worker->host != hash_of(row->host));
 }
 
 /* It came back before its row was read: what listeners were told, and maintenance, are taken over from the row. */
@@ -562,6 +566,9 @@ enum hb_err hb_model_step(struct hb_model *model, struct hb_model_worker *worker
             return HB_ERR_UNKNOWN;
         apply_maintenance(model, worker, input->maintenance->ttl_ms, now_ms, ret_told);
         return HB_OK;
+    case HB_INPUT_POLLED: /* nobody polls in here */
+    case HB_INPUT_PROBED:
+        break;
     }
     return HB_ERR_INVALID;
 }

@@ -4,6 +4,7 @@
 
 #include "tests/sim/memory.h"
 #include "tests/sim/shell.h"
+#include "tests/sim/stack.h"
 #include "tests/sim/witness.h"
 #include "tests/sim/world.h"
 
@@ -16,18 +17,12 @@ static struct {
     struct hb_registry *registry;
     size_t next_row;
     int64_t up_at, load_at, die_at;
+    bool ending; /* gracefully */
 } last;
-
-int64_t restart_at(const struct sim *sim)
-{
-    (void)sim;
-    return last.up_at;
-}
 
 bool restart_is_loading(const struct sim *sim)
 {
-    (void)sim;
-    return last.registry != NULL;
+    return sim->options.store ? !stack_is_loaded(sim) : last.registry != NULL;
 }
 
 static void draw_life(struct sim *sim)
@@ -44,10 +39,14 @@ static void draw_life(struct sim *sim)
 static void begin_life(struct sim *sim)
 {
     sim->registry = NULL;
-    while (sim->registry == NULL)
-        sim->registry = hb_registry_new(&sim->rules);
-    hb_registry_set_epoch(sim->registry, (uint64_t)(sim->now + sim->wall_offset_ms));
     witness_new_life(sim);
+    if (sim->options.store) {
+        stack_begin_life(sim);
+    } else {
+        while (sim->registry == NULL)
+            sim->registry = hb_registry_new(&sim->rules);
+        hb_registry_set_epoch(sim->registry, (uint64_t)(sim->now + sim->wall_offset_ms));
+    }
     sim->armed_for = INT64_MAX;
     sim->sockets_read = false;
     draw_life(sim);
@@ -59,17 +58,31 @@ static void forget_last(void)
     last.registry = NULL;
 }
 
+static void be_down(struct sim *sim)
+{
+    sim_note(sim, TIMELINE_NOBODY, "the manager is gone");
+    last.ending = false;
+    last.up_at = sim->now + random_spread(&sim->random, 100, 30000);
+    last.load_at = last.up_at + random_spread(&sim->random, 1, 5000);
+    world_manager_died(sim);
+    if (sim->options.store && random_chance(&sim->random, 200)) /* set while it was down, even back */
+        sim->wall_offset_ms += random_between(&sim->random, -3600000, 600000);
+}
+
 static void die(struct sim *sim)
 {
     sim->counts.restarts++;
-    sim_note(sim, TIMELINE_NOBODY, "the manager dies");
+    if (sim->options.store) {
+        last.ending = !stack_end_life(sim, random_chance(&sim->random, 300));
+        if (!last.ending)
+            be_down(sim);
+        return;
+    }
     forget_last();
     last.registry = sim->registry;
     last.next_row = 0;
-    last.up_at = sim->now + random_spread(&sim->random, 100, 30000);
-    last.load_at = last.up_at + random_spread(&sim->random, 1, 5000);
     sim->registry = NULL;
-    world_manager_died(sim);
+    be_down(sim);
 }
 
 /* Nobody remembers what was announced. */
@@ -104,6 +117,8 @@ static int64_t next_turn(const struct sim *sim)
 {
     if (sim->registry == NULL)
         return last.up_at;
+    if (last.ending)
+        return sim->now;
     return last.registry != NULL ? last.load_at : last.die_at;
 }
 
@@ -112,8 +127,11 @@ void restart_turn(struct sim *sim)
     if (sim->registry == NULL) {
         begin_life(sim);
         sim_note(sim, TIMELINE_NOBODY, "the manager is back");
-        if (random_chance(&sim->random, LOST_OF_1000))
+        if (!sim->options.store && random_chance(&sim->random, LOST_OF_1000))
             lose_rows(sim);
+    } else if (last.ending) {
+        if (stack_has_ended(sim))
+            be_down(sim);
     } else if (last.registry != NULL) {
         load_page(sim);
     } else {
@@ -124,12 +142,19 @@ void restart_turn(struct sim *sim)
 
 void restart_open(struct sim *sim)
 {
+    last.ending = false;
+    if (sim->options.store)
+        stack_open(sim);
     begin_life(sim);
     sim->next_restart = next_turn(sim);
 }
 
 void restart_close(struct sim *sim)
 {
+    if (sim->options.store) {
+        stack_close(sim);
+        return;
+    }
     forget_last();
     hb_registry_free(sim->registry);
 }

@@ -5,6 +5,7 @@
 #include "manager/io/loop.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/restart.h"
+#include "tests/sim/stack.h"
 #include "tests/sim/witness.h"
 #include "tests/sim/world.h"
 
@@ -31,16 +32,26 @@ static void fan_out(struct sim *sim, const struct hb_effects *effects)
     }
 }
 
-enum hb_err shell_apply(struct sim *sim, const struct hb_input *input)
+static enum hb_err apply(struct sim *sim, const struct hb_input *input)
 {
     struct hb_effects effects;
-    enum hb_err err = hb_registry_step(sim->registry, input, sim_moment(sim), &effects);
+    enum hb_err err;
+
+    if (sim->options.store)
+        return stack_apply(sim, input);
+    err = hb_registry_step(sim->registry, input, sim_moment(sim), &effects);
+    fan_out(sim, &effects);
+    return err;
+}
+
+enum hb_err shell_apply(struct sim *sim, const struct hb_input *input)
+{
+    enum hb_err err = apply(sim, input);
 
     while (err == HB_ERR_NO_MEMORY) {
         sim->counts.retries++;
-        err = hb_registry_step(sim->registry, input, sim_moment(sim), &effects);
+        err = apply(sim, input);
     }
-    fan_out(sim, &effects);
     return err;
 }
 
@@ -48,6 +59,10 @@ static void expire(struct sim *sim)
 {
     struct hb_effects effects;
 
+    if (sim->options.store) {
+        stack_expire(sim, HB_LOOP_EXPIRE_MOST);
+        return;
+    }
     for (unsigned most = HB_LOOP_EXPIRE_MOST; most > 0; most--) {
         if (!hb_registry_expire(sim->registry, sim_moment(sim), &effects))
             return;
@@ -64,7 +79,10 @@ static void on_deadline(struct sim *sim)
     sim->armed_for = NEVER;
     if (late_ms > HB_LOOP_LATE_MS) {
         sim->sockets_read = false;
-        hb_registry_skew(sim->registry, late_ms);
+        if (sim->options.store)
+            stack_stalled(sim, late_ms);
+        else
+            hb_registry_skew(sim->registry, late_ms);
         return;
     }
     if (!sim->sockets_read) {
@@ -110,6 +128,7 @@ static void stall(struct sim *sim)
     sim->counts.stall_ms += (uint64_t)gap_ms;
     sim_note(sim, TIMELINE_NOBODY, "the manager stalls for %lld ms", (long long)gap_ms);
     sim->now += gap_ms;
+    sim->last_stall = sim->now;
     /* Often the next one comes before it has caught its breath. */
     sim->next_stall = sim->now + (random_chance(&sim->random, 300)
                                       ? random_spread(&sim->random, 1, 40000)
@@ -131,30 +150,78 @@ static void look(struct sim *sim)
     if (!shell_is_up(sim))
         return;
     witness_overdue(sim);
+    if (sim->options.store)
+        stack_look(sim);
     if (sim->now / LOOK_EVERY_MS % COMPARE_EVERY == 0)
         witness_compare_all(sim);
 }
 
 /* ---- turns ---- */
 
-static void turn(struct sim *sim)
+/* All that are due, in their order. */
+static void run_timers(struct sim *sim)
 {
-    bool up = shell_is_up(sim);
-    int64_t until = up ? NEVER : restart_at(sim);
+    int64_t other = sim->options.store ? stack_next_timer() : NEVER;
 
-    if (up && sim->armed_for <= sim->now)
-        on_deadline(sim);
-    if (up && sim->now >= sim->next_stall && random_chance(&sim->random, 500))
-        stall(sim); /* before it looks at its sockets, or after */
-    if (up) {
-        arm_deadline(sim);
-        until = sim->armed_for;
+    while (sim->armed_for <= sim->now || other <= sim->now) {
+        if (sim->armed_for <= other) {
+            on_deadline(sim);
+            if (!sim->options.store)
+                return;
+        } else {
+            stack_run_timer();
+        }
+        other = stack_next_timer();
     }
+}
+
+static int64_t next_timer(const struct sim *sim)
+{
+    int64_t next = sim->armed_for;
+
+    if (sim->options.store && stack_next_timer() < next)
+        next = stack_next_timer();
+    return next;
+}
+
+/* Waits for whatever comes first. */
+static void wait_until(struct sim *sim, int64_t until)
+{
+    if (sim->options.store && stack_next_packet(sim) < until)
+        until = stack_next_packet(sim);
     until = calendar_advance(&sim->calendar, until);
     if (until > sim->now)
         sim->now = until;
+}
+
+static void read_packets(struct sim *sim)
+{
+    bool redis_first = sim->options.store && random_chance(&sim->random, 500);
+
+    if (redis_first)
+        stack_read(sim);
     while (world_read(sim)) {
     }
+    if (sim->options.store && !redis_first)
+        stack_read(sim);
+}
+
+static void turn(struct sim *sim)
+{
+    bool up = shell_is_up(sim);
+    int64_t until = sim->next_restart;
+
+    if (up) {
+        run_timers(sim);
+        if (sim->now >= sim->next_stall && random_chance(&sim->random, 500))
+            stall(sim); /* before it looks at its sockets, or after */
+        if (sim->options.store)
+            stack_prepare(sim);
+        arm_deadline(sim);
+        until = next_timer(sim);
+    }
+    wait_until(sim, until);
+    read_packets(sim);
     if (up && sim->now >= sim->next_stall)
         stall(sim);
 }

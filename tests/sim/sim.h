@@ -93,11 +93,11 @@ struct sim {
     int64_t model_began; /* the manager's present life */
 
     struct hb_registry *registry; /* NULL: the manager is down */
-    struct stack *stack;          /* the rest of it, in a run with a store */
 
     /* the loop */
     int64_t armed_for;
     bool sockets_read;
+    int64_t last_stall; /* when it was over */
     int64_t next_stall, next_restart, next_wall_step, next_look;
     struct {
         int64_t at, gap_ms;

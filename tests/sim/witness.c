@@ -157,27 +157,22 @@ static const char *kind_text(enum hb_input_kind kind)
     return texts[kind];
 }
 
-enum hb_err __wrap_hb_registry_step(struct hb_registry *registry, const struct hb_input *input, struct hb_moment now,
-                                    struct hb_effects *effects)
+static void watch_step(struct sim *sim, uint32_t index, const struct hb_input *input, struct hb_moment now,
+                       const struct hb_effects *effects, enum hb_err err)
 {
-    struct sim *sim = witness;
-    uint32_t index = index_of(input->id);
-    bool inside = memory_inside(true);
-    enum hb_err err = __real_hb_registry_step(registry, input, now, effects);
     struct hb_model_told told = {0};
     enum hb_err should;
 
-    memory_inside(inside);
     if (err == HB_ERR_NO_MEMORY || err == HB_ERR_FULL) {
         sim_note(sim, index, "%s: %s", kind_text(input->kind), hb_err_text(err));
         compare(sim, index, &told, effects, false);
-        return err;
+        return;
     }
     should = hb_model_step(&sim->model, &sim->modelled[index], input, now, &told);
     if (told.beat && !told.transition && err == should && effects->count == 0 && effects->worker != NULL) {
         if (timeline_observes(&sim->timeline, index))
             timeline_beat(&sim->timeline, sim->now);
-        return err; /* the usual beat: looked at with all others, from time to time */
+        return; /* the usual beat: looked at with all others, from time to time */
     }
     if (input->kind == HB_INPUT_RESTORE)
         sim->workers[index].restored_ms = sim->now;
@@ -186,6 +181,19 @@ enum hb_err __wrap_hb_registry_step(struct hb_registry *registry, const struct h
         timeline_break(&sim->timeline, index, sim->now, "%s was answered \"%s\" and should be \"%s\"",
                        kind_text(input->kind), hb_err_text(err), hb_err_text(should));
     compare(sim, index, &told, effects, false);
+}
+
+enum hb_err __wrap_hb_registry_step(struct hb_registry *registry, const struct hb_input *input, struct hb_moment now,
+                                    struct hb_effects *effects)
+{
+    struct sim *sim = witness;
+    uint32_t index = index_of(input->id);
+    bool inside = memory_inside(true);
+    enum hb_err err = __real_hb_registry_step(registry, input, now, effects);
+
+    memory_inside(false);
+    watch_step(sim, index, input, now, effects, err);
+    memory_inside(inside);
     return err;
 }
 
@@ -203,27 +211,32 @@ static bool expired_worker(const struct hb_effects *effects, uint32_t *ret_index
     return false;
 }
 
+static void watch_expire(struct sim *sim, uint32_t index, struct hb_moment now, const struct hb_effects *effects)
+{
+    int64_t due = hb_model_due(&sim->model, &sim->modelled[index]).ms;
+    struct hb_model_told told;
+
+    sim_note(sim, index, "time: %" PRId64 " ms after its deadline", now.mono.ms - due);
+    if (!hb_model_expire(&sim->model, &sim->modelled[index], now, &told))
+        timeline_break(&sim->timeline, index, sim->now, "something happened %" PRId64 " ms before its deadline",
+                       due - now.mono.ms);
+    compare(sim, index, &told, effects, true);
+    judge_lateness(sim, index, due);
+}
+
 bool __wrap_hb_registry_expire(struct hb_registry *registry, struct hb_moment now, struct hb_effects *effects)
 {
     struct sim *sim = witness;
     bool inside = memory_inside(true);
     bool more = __real_hb_registry_expire(registry, now, effects);
     hb_mono_ms next = hb_registry_next_deadline(registry);
-    struct hb_model_told told;
     uint32_t index;
-    int64_t due;
 
+    memory_inside(false);
+    if (more && expired_worker(effects, &index))
+        watch_expire(sim, index, now, effects);
+    hb_model_swept(&sim->model, more && next.ms <= now.mono.ms ? (hb_mono_ms){next.ms - 1} : now.mono);
     memory_inside(inside);
-    if (more && expired_worker(effects, &index)) {
-        due = hb_model_due(&sim->model, &sim->modelled[index]).ms;
-        sim_note(sim, index, "time: %" PRId64 " ms after its deadline", now.mono.ms - due);
-        if (!hb_model_expire(&sim->model, &sim->modelled[index], now, &told))
-            timeline_break(&sim->timeline, index, sim->now, "something happened %" PRId64 " ms before its deadline",
-                           due - now.mono.ms);
-        compare(sim, index, &told, effects, true);
-        judge_lateness(sim, index, due);
-    }
-    hb_model_swept(&sim->model, !more ? now.mono : hb_mono_earlier(now.mono, hb_mono_add(next, -1)));
     return more;
 }
 

@@ -79,6 +79,8 @@ static bool take_port(const char *word, uint16_t *ret_port)
 
 static bool register_word(struct script *script, const char *word)
 {
+    if (strcmp(word, "fixed") == 0)
+        return script->input.fixed = true;
     struct hb_registration *registration = &script->registration;
     return take_port(word, &registration->port) || take_text(word, "host", &registration->host) ||
            take_text(word, "name", &registration->name) || take_text(word, "url", &registration->url) ||
@@ -197,6 +199,30 @@ static bool maintain_word(struct script *script, const char *word)
     return take_ms(word, "ttl", &script->maintenance.ttl_ms) || take_text(word, "reason", &script->maintenance.reason);
 }
 
+static bool poll_word(struct script *script, const char *word)
+{
+    struct hb_poll_result *poll = &script->poll;
+    int64_t number = 0;
+    char *end = NULL;
+    long code = strtol(word, &end, 10);
+    if (end != word && *end == '\0') {
+        poll->outcome = HB_POLL_ANSWERED;
+        poll->code = (uint16_t)code;
+        return true;
+    }
+    for (int outcome = HB_POLL_ANSWERED; outcome <= HB_POLL_BROKEN; outcome++)
+        if (strcmp(word, hb_poll_outcome_text((enum hb_poll_outcome)outcome)) == 0) {
+            poll->outcome = (enum hb_poll_outcome)outcome;
+            return true;
+        }
+    if (take_count(word, "latency", &number)) {
+        poll->latency_us = (uint32_t)number;
+        return true;
+    }
+    return take_count(word, "requests", &poll->requests) || take_count(word, "errors", &poll->errors) ||
+           take_ms(word, "uptime", &poll->uptime_ms) || take_text(word, "attributes", &poll->attributes);
+}
+
 static bool no_word(struct script *script, const char *word)
 {
     (void)script;
@@ -216,6 +242,8 @@ static const struct verb {
     {"remove", HB_INPUT_REMOVE, no_word},
     {"restore", HB_INPUT_RESTORE, restore_word},
     {"maintain", HB_INPUT_MAINTENANCE, maintain_word},
+    {"polled", HB_INPUT_POLLED, poll_word},
+    {"probed", HB_INPUT_PROBED, poll_word},
 };
 
 /* As they are when a message says nothing. */
@@ -229,6 +257,8 @@ static void script_clear(struct script *script)
     script->input.beat = &script->beat;
     script->input.row = &script->row;
     script->input.maintenance = &script->maintenance;
+    script->poll = (struct hb_poll_result){.requests = -1, .errors = -1, .uptime_ms = -1};
+    script->input.poll = &script->poll;
     script->input.peer_host = HB_TEXT(SCRIPT_PEER);
     script->input.close_code = HB_CLOSE_ABNORMAL;
 }
@@ -287,6 +317,14 @@ const char *script_rules(struct hb_registry_rules *rules, const char *words)
             rules->text_bytes_max = (size_t)most;
         else if (take_count(word, "timelines", &most))
             rules->timeline_bytes_max = (size_t)most;
+        else if (take_count(word, "concurrency", &most))
+            rules->poll_concurrency = (uint32_t)most;
+        else if (take_count(word, "fall", &most))
+            rules->poll_fall = (uint8_t)most;
+        else if (take_count(word, "rise", &most))
+            rules->poll_rise = (uint8_t)most;
+        else if (take_ms(word, "poll", &rules->poll_interval_ms) || take_ms(word, "fast", &rules->poll_fast_ms))
+            continue;
         else if (!take_ms(word, "timeout", &rules->timeout_ms) &&
                  !take_ms(word, "grace", &rules->disconnect_grace_ms) &&
                  !take_ms(word, "restart", &rules->restart_grace_ms) && !take_ms(word, "reap", &rules->reap_after_ms))

@@ -17,7 +17,8 @@ struct script {
     struct hb_beat beat;
     struct hb_row row;
     struct hb_maintenance maintenance;
-    struct hb_input input; /* points at the four above */
+    struct hb_poll_result poll;
+    struct hb_input input; /* points at the five above; the ticket of a poll is the caller's to fill in */
 };
 
 /* NULL, or what is wrong with the line. */

@@ -13,6 +13,7 @@
 #include "tests/unit/script.h"
 
 #define LINES_MAX 4096
+#define POLLED_MAX 32
 #define ROUNDS_MAX 20000 /* calls of expire at one moment: more, and it would never end */
 
 struct line {
@@ -23,8 +24,14 @@ struct line {
     char text[256];
 };
 
+struct ticket {
+    char id[65];
+    uint64_t number; /* of the poll that was begun last */
+};
+
 struct timeline {
     struct watch *watch;
+    struct ticket tickets[POLLED_MAX];
     struct hb_registry_rules rules;
     int64_t now_ms;       /* since the scenario began, on the monotonic clock */
     int64_t wall_step_ms; /* how far the wall clock was moved */
@@ -112,10 +119,36 @@ static void check_watch(const char *file, int line)
         fail_scenario(file, line, "%s", watch_fault(timeline->watch));
 }
 
+/* ---- polls ---- */
+
+static struct ticket *ticket_of(const char *id)
+{
+    struct ticket *ticket = timeline->tickets;
+    while (ticket < timeline->tickets + POLLED_MAX && ticket->id[0] != '\0' && strcmp(ticket->id, id) != 0)
+        ticket++;
+    if (ticket == timeline->tickets + POLLED_MAX)
+        abort();
+    snprintf(ticket->id, sizeof ticket->id, "%s", id);
+    return ticket;
+}
+
+static void begin_polls(void)
+{
+    const struct hb_worker *worker = NULL;
+    uint64_t number = 0;
+    while (hb_registry_take_poll(watch_registry(timeline->watch), moment_now(), &worker, &number)) {
+        char text[128];
+        snprintf(text, sizeof text, "poll %s", worker->id);
+        note(LINE_OUTCOME, text);
+        ticket_of(worker->id)->number = number;
+    }
+}
+
 /* Handles everything that is due at this moment. */
 static void settle(const char *file, int line)
 {
     struct hb_effects effects;
+    begin_polls();
     for (int round = 0; watch_expire(timeline->watch, moment_now(), &effects); round++) {
         note_effects(&effects);
         check_watch(file, line);
@@ -132,7 +165,8 @@ static void run_until(const char *file, int line, int64_t until_ms)
     if (until_ms < timeline->now_ms)
         fail_scenario(file, line, "%.3f is over: it is %.3f", (double)until_ms / 1000, (double)timeline->now_ms / 1000);
     for (;;) {
-        int64_t next_ms = hb_registry_next_deadline(watch_registry(timeline->watch)).ms;
+        struct hb_registry *registry = watch_registry(timeline->watch);
+        int64_t next_ms = hb_mono_earlier(hb_registry_next_deadline(registry), hb_registry_next_poll(registry)).ms;
         if (next_ms == INT64_MAX || next_ms - WATCH_MONO_START > until_ms || first_unexplained() != NULL)
             break;
         next_ms -= WATCH_MONO_START;
@@ -181,7 +215,8 @@ int timeline_end(void **state)
 
 struct hb_registry_rules timeline_rules(const char *words)
 {
-    struct hb_registry_rules rules = {.hash_seed = {0x0123456789abcdef, 0xfedcba9876543210}};
+    struct hb_registry_rules rules = {.degraded_error_rate = 0.1,
+                                      .hash_seed = {0x0123456789abcdef, 0xfedcba9876543210}};
     if (script_rules(&rules, TIMELINE_RULES) != NULL || script_rules(&rules, words) != NULL) {
         fprintf(stderr, "no such rules: %s\n", words);
         abort();
@@ -210,6 +245,8 @@ void timeline_at(const char *file, int line, double seconds, const char *what)
     const char *wrong = script_parse(&script, what);
     if (wrong != NULL)
         fail_scenario(file, line, "cannot read this line: %s", wrong);
+    if (script.input.kind == HB_INPUT_POLLED)
+        script.input.ticket = ticket_of(script.input.id.bytes)->number;
     enum hb_err err = watch_step(timeline->watch, &script.input, moment_now(), &effects);
     note_effects(&effects);
     if (err != HB_OK) {

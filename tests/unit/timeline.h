@@ -24,10 +24,16 @@
  *              [epoch=] [seq=] [reason=] [since=] [heard=SECONDS] [maintenance] [until=SECONDS] [words=]
  *                                                                      heard at 0 unless it says so
  *
+ *      polled ID CODE | answered | refused | ... [requests=] [errors=] [uptime=] [attributes=]
+ *                                                the end of the poll that was begun last
+ *      probed ID CODE | refused | ...
+ *
  * Sockets are named s0 to s99; a beat without one came over HTTP. What comes back:
  *
  *      w1 alive -> disconnected (connection_closed) [server:down]      a transition; without arrow: status as before
  *      close s1 4000                                                    the shell is told to close it
+ *      poll w1                                                          its poll begins (rules with "polling")
+ *      probe w1                                                         its address is to be asked at once
  *      ! stale                                                          the call failed (refused, full, unknown)
  *
  * In an expected line * stands for anything. Lines of one moment may be expected in any order.
@@ -39,7 +45,7 @@
 
 /* One test: its scenario starts with the rules below and ends with nothing left unexplained. */
 #define SCENARIO(name) cmocka_unit_test_setup_teardown(name, timeline_begin, timeline_end)
-#define TIMELINE_RULES "timeout=15 grace=2 restart=30 reap=0 max=1000"
+#define TIMELINE_RULES "timeout=15 grace=2 restart=30 reap=0 max=1000 poll=10 fast=1 concurrency=5 fall=3 rise=2"
 
 int timeline_begin(void **state);
 int timeline_end(void **state);

@@ -165,6 +165,9 @@ void watch_effect_text(const struct hb_effect *effect, const char *socket_name, 
     case HB_EFFECT_ROW_CHANGED:
         snprintf(out, size, "%s row", id);
         break;
+    case HB_EFFECT_PROBE:
+        snprintf(out, size, "probe %s", id);
+        break;
     case HB_EFFECT_CLOSE_SOCKET:
         snprintf(out, size, "close %s %u", socket_name, (unsigned)effect->close_code);
         break;
@@ -287,6 +290,13 @@ static void check_row_changed(struct watch *watch, const struct hb_effect *effec
         seen->announced = (enum hb_announced)effect->worker->announced;
 }
 
+static void check_probe(struct watch *watch, const struct hb_effect *effect)
+{
+    const struct hb_worker *worker = effect->worker;
+    if (worker->socket != NULL || worker->hold_until.ms == INT64_MAX || !worker->serving)
+        fault(watch, "%s: to be probed, but it is not held", worker->id);
+}
+
 static void check_close(struct watch *watch, const struct hb_effect *effect)
 {
     if (effect->socket == NULL)
@@ -334,6 +344,9 @@ static void check_effects(struct watch *watch, const struct hb_effects *effects,
         case HB_EFFECT_ROW_CHANGED:
             check_row_changed(watch, effect, restoring);
             break;
+        case HB_EFFECT_PROBE:
+            check_probe(watch, effect);
+            break;
         case HB_EFFECT_CLOSE_SOCKET:
             check_close(watch, effect);
             break;
@@ -359,8 +372,9 @@ static bool silence_counts(const struct hb_worker *worker)
     switch (worker->status) {
     case HB_STATUS_REGISTERED:
         return worker->beats;
-    case HB_STATUS_CONNECTED:
     case HB_STATUS_ALIVE:
+        return worker->beats || worker->unverified; /* else its polls decide */
+    case HB_STATUS_CONNECTED:
     case HB_STATUS_DISCONNECTED:
         return true;
     default:
@@ -527,7 +541,9 @@ static void check_settled(struct watch *watch, const struct hb_worker *worker, i
     bool held = worker->hold_until.ms != INT64_MAX;
     bool address = (worker->host != NULL && worker->port != 0) || worker->url != NULL;
     bool allowed = !worker->draining && !worker->maintenance && address;
-    bool should = worker->status == HB_STATUS_ALIVE && allowed;
+    bool polled = watch->rules.polling && worker->url != NULL;
+    bool should = allowed && (worker->beats || polled) && (!worker->beats || worker->status == HB_STATUS_ALIVE) &&
+                  (!polled || worker->poll_up);
     int64_t silence = registry_now - worker->last_contact.ms;
 
     if (silence_counts(worker) && silence > patience_of(watch, worker))
