@@ -15,6 +15,12 @@ static hb_mono_ms contact_of_row(const struct hb_turn *turn, const struct hb_row
     return (hb_mono_ms){turn->now.ms - (silence_ms > 0 ? silence_ms : 0)};
 }
 
+/* Of a transition that a row itself brings about: the reason it gives, if it gives one that is known here. */
+static enum hb_reason reason_of(const struct hb_worker *worker)
+{
+    return worker->reason != HB_REASON_NONE ? (enum hb_reason)worker->reason : HB_REASON_REGISTERED;
+}
+
 /* What is left of its time; all there can be, where the row does not say. */
 static enum hb_err restore_maintenance(struct hb_turn *turn, struct hb_worker *worker, const struct hb_row *row)
 {
@@ -93,7 +99,7 @@ static enum hb_err restore_entry(struct hb_turn *turn, struct hb_worker *worker,
     restore_facts(turn, worker, input);
     hb_entry_show(turn->registry, worker);
     before = hb_turn_before(turn, worker);
-    hb_turn_settle_row(turn, worker, &before, (enum hb_reason)worker->reason, false);
+    hb_turn_settle_row(turn, worker, &before, reason_of(worker), false);
     return HB_OK;
 }
 
@@ -176,7 +182,7 @@ static enum hb_err join_earlier_life(struct hb_turn *turn, struct hb_worker *wor
         worker->announced = row->announced;
     if (was_up)
         hold_for_up(turn, worker);
-    hb_turn_settle_row(turn, worker, &before, maintained ? HB_REASON_MAINTENANCE : (enum hb_reason)worker->reason,
+    hb_turn_settle_row(turn, worker, &before, maintained ? HB_REASON_MAINTENANCE : reason_of(worker),
                        was_up && is_elsewhere(worker, row));
     return HB_OK;
 }

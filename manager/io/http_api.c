@@ -174,6 +174,12 @@ static void refuse_method(struct hb_exchange *exchange, const struct route *rout
     hb_exchange_answer_error(exchange, 405, allow, sentence);
 }
 
+/* A heartbeat by GET is one as well. */
+static bool changes_something(const struct route *route, enum hb_http_method method)
+{
+    return method == HB_HTTP_POST || method == HB_HTTP_DELETE || route->answer == answer_heartbeat;
+}
+
 /* What changes something must not come from a page of somebody else's that a browser happens to show. */
 static void admit_change(const struct hb_http_api *api, struct hb_exchange *exchange)
 {
@@ -199,7 +205,7 @@ static void admit(void *self, struct hb_exchange *exchange)
         hb_exchange_answer_error(exchange, 404, NULL, "path: there is nothing here; GET /workers lists the workers");
     } else if (!allowed(route, hb_exchange_method(exchange))) {
         refuse_method(exchange, route);
-    } else if (hb_exchange_method(exchange) == HB_HTTP_POST || hb_exchange_method(exchange) == HB_HTTP_DELETE) {
+    } else if (changes_something(route, hb_exchange_method(exchange))) {
         admit_change(api, exchange);
     }
 }

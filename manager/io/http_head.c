@@ -5,7 +5,10 @@
 
 bool hb_head_has(struct lws *wsi, enum lws_token_indexes token)
 {
-    return lws_hdr_total_length(wsi, token) > 0;
+    char nothing[1];
+
+    /* One that was sent empty has no length either, but it has a fragment. */
+    return lws_hdr_total_length(wsi, token) > 0 || lws_hdr_copy_fragment(wsi, nothing, sizeof nothing, token, 0) == 0;
 }
 
 struct hb_text hb_head_value(struct lws *wsi, enum lws_token_indexes token, char *out, size_t size)
@@ -96,7 +99,7 @@ const char *hb_head_fault(struct lws *wsi, unsigned *ret_status)
         *ret_status = 505;
         return "HTTP version: must be HTTP/1.1 or HTTP/1.0";
     }
-    if (!hb_head_has(wsi, WSI_TOKEN_HOST) || repeated(wsi, WSI_TOKEN_HOST))
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_HOST) <= 0 || repeated(wsi, WSI_TOKEN_HOST))
         return "Host: must be sent exactly once";
     if (length == HB_LENGTH_BAD)
         return "Content-Length: must be one decimal number";
@@ -109,6 +112,16 @@ const char *hb_head_fault(struct lws *wsi, unsigned *ret_status)
     return NULL;
 }
 
+/* What pages of others fetch without an Origin: an image, a link. */
+static bool is_cross_site(struct lws *wsi)
+{
+    static const char name[] = "sec-fetch-site:";
+    char site[32];
+
+    return lws_hdr_custom_copy(wsi, site, sizeof site, name, sizeof name - 1) > 0 &&
+           (strcasecmp(site, "cross-site") == 0 || strcasecmp(site, "same-site") == 0);
+}
+
 bool hb_head_origin_allowed(struct lws *wsi, const char *allowed)
 {
     char origin_text[256];
@@ -118,9 +131,9 @@ bool hb_head_origin_allowed(struct lws *wsi, const char *allowed)
     const char *authority;
 
     if (origin.bytes == NULL)
-        return true;
-    if (origin.len == 0 || host.len == 0)
-        return false; /* longer than any that is allowed */
+        return !is_cross_site(wsi);
+    if (origin.len == 0 || host.len == 0 || repeated(wsi, WSI_TOKEN_ORIGIN))
+        return false; /* empty, longer than any that is allowed, or two of them */
     if (allowed != NULL && hb_head_lists(hb_text_of(allowed), origin_text))
         return true;
     authority = strstr(origin_text, "://");

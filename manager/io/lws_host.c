@@ -99,7 +99,10 @@ static int without_connection(struct hb_lws_host *host, struct lws *wsi, enum lw
         return 0;
     case LWS_CALLBACK_HTTP_CONFIRM_UPGRADE:
         return hb_ws_handshake_confirm(wsi, host->config.allowed_origins);
-    case LWS_CALLBACK_RAW_ADOPT: /* CONNECT: would be a raw tunnel without any timeout */
+    case LWS_CALLBACK_RAW_ADOPT: /* a method that the library does not know; CONNECT would be a tunnel for ever */
+        hb_http_refuse(wsi, 405, "Allow: GET, HEAD, POST, DELETE\r\n",
+                       "method: GET, HEAD, POST and DELETE are known here");
+        return -1;
     case LWS_CALLBACK_RAW_RX:
         return -1;
     default:
@@ -232,8 +235,9 @@ static bool create_vhost(struct hb_lws_host *host)
             320, /* a usual heartbeat fits, a longer one comes in pieces; zero would mean 4 KiB a socket */
         .tx_packet_size = 65536,
     };
+    /* What is no HTTP falls to the raw role, and so to us, instead of to a page of the library's own. */
     info.options = LWS_SERVER_OPTION_VALIDATE_UTF8 | LWS_SERVER_OPTION_FAIL_UPON_UNABLE_TO_BIND |
-                   (v6 ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6);
+                   LWS_SERVER_OPTION_FALLBACK_TO_APPLY_LISTEN_ACCEPT_CONFIG | (v6 ? 0 : LWS_SERVER_OPTION_DISABLE_IPV6);
     info.port = config->port;
     info.iface = everywhere ? NULL : config->bind_host;
     info.protocols = host->protocols;
@@ -298,15 +302,7 @@ static void on_closing(uv_timer_t *timer)
 
 void hb_lws_host_stop(struct hb_lws_host *host)
 {
-    struct hb_ws_session *session = hb_ws_endpoint_first(host->endpoint);
-
-    while (session != NULL) {
-        struct hb_ws_session *next = session->next;
-
-        session->forgotten = true; /* it is this process that ends, not the worker */
-        hb_ws_close(session, HB_CLOSE_RESTART, NULL);
-        session = next;
-    }
+    hb_ws_endpoint_stop(host->endpoint);
     host->closing_until = hb_mono_add(hb_mono_now(), HB_CLOSING_MS);
     uv_timer_start(&host->closing, on_closing, 0, CLOSING_LOOK_MS);
 }

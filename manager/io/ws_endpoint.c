@@ -16,6 +16,7 @@ struct hb_ws_endpoint {
     struct hb_ws_session *first;
     struct hb_ws_session *current; /* the one whose callback runs */
     size_t count;
+    bool stopping;
 };
 
 struct hb_ws_endpoint *hb_ws_endpoint_new(struct hb_ingest *ingest)
@@ -35,11 +36,6 @@ void hb_ws_endpoint_free(struct hb_ws_endpoint *endpoint)
 size_t hb_ws_endpoint_count(const struct hb_ws_endpoint *endpoint)
 {
     return endpoint->count;
-}
-
-struct hb_ws_session *hb_ws_endpoint_first(struct hb_ws_endpoint *endpoint)
-{
-    return endpoint->first;
 }
 
 /* ---- closing ---- */
@@ -81,6 +77,20 @@ void hb_ws_close(struct hb_ws_session *session, uint16_t close_code, const char 
 {
     set_close_reason(session, close_code, why != NULL ? why : why_of(close_code));
     lws_set_timeout(session->wsi, PENDING_TIMEOUT_USER_OK, LWS_TO_KILL_SYNC);
+}
+
+void hb_ws_endpoint_stop(struct hb_ws_endpoint *endpoint)
+{
+    struct hb_ws_session *session = endpoint->first;
+
+    endpoint->stopping = true;
+    while (session != NULL) {
+        struct hb_ws_session *next = session->next;
+
+        session->forgotten = true;
+        hb_ws_close(session, HB_CLOSE_RESTART, NULL);
+        session = next;
+    }
 }
 
 /* The core lets go of a socket. */
@@ -162,6 +172,8 @@ int hb_ws_established(struct hb_ws_endpoint *endpoint, struct hb_ws_session *ses
     session->established = true;
     session->forgotten = true;
     link_session(endpoint, session);
+    if (endpoint->stopping) /* the core still holds the sockets that were closed: it must not be asked about them */
+        return end_with(endpoint, session, HB_CLOSE_RESTART, NULL);
     if (!hb_id_valid(id))
         return end_with(endpoint, session, HB_CLOSE_POLICY, "bad worker id");
     memcpy(session->id, id.bytes, id.len);

@@ -36,8 +36,11 @@ struct hb_ws_endpoint *hb_ws_endpoint_new(struct hb_ingest *ingest); /* NULL whe
 void hb_ws_endpoint_free(struct hb_ws_endpoint *endpoint);
 struct hb_socket_port hb_ws_endpoint_port(struct hb_ws_endpoint *endpoint);
 size_t hb_ws_endpoint_count(const struct hb_ws_endpoint *endpoint);
-/* The first of all sessions, for the shutdown; NULL none. */
-struct hb_ws_session *hb_ws_endpoint_first(struct hb_ws_endpoint *endpoint);
+/*
+ * The process ends: closes every session with 1012, and from here on newcomers too. The core is told of none of it: no
+ * worker has left.
+ */
+void hb_ws_endpoint_stop(struct hb_ws_endpoint *endpoint);
 
 /* The callbacks. Nonzero: libwebsockets closes the socket, with the reason that was set. */
 int hb_ws_established(struct hb_ws_endpoint *endpoint, struct hb_ws_session *session, struct lws *wsi,

@@ -96,8 +96,11 @@ int hb_ws_handshake_confirm(struct lws *wsi, const char *allowed_origins)
     unsigned status;
 
     /* Without this header the library's own pointer to it must not be touched; another token is not ours to answer. */
-    if (!hb_head_lists(upgrade, "websocket"))
+    if (!hb_head_lists(upgrade, "websocket")) {
+        if (upgrade.len > 0)
+            hb_http_refuse(wsi, 400, NULL, "Upgrade: only websocket is spoken here");
         return -1;
+    }
     fault = hb_head_fault(wsi, &status);
     if (fault != NULL) {
         hb_http_refuse(wsi, status, NULL, fault);

@@ -335,16 +335,8 @@ static void peer_closes(struct fuzz_ws *fuzz, struct socket *socket, uint32_t co
 
 static void stop(struct fuzz_ws *fuzz)
 {
-    struct hb_ws_session *session = hb_ws_endpoint_first(fuzz->endpoint);
-
     fuzz->stopping = true;
-    while (session != NULL) { /* as lws_host does */
-        struct hb_ws_session *next = session->next;
-
-        session->forgotten = true;
-        hb_ws_close(session, HB_CLOSE_RESTART, NULL);
-        session = next;
-    }
+    hb_ws_endpoint_stop(fuzz->endpoint);
     collect_killed(fuzz);
 }
 

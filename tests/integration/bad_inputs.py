@@ -15,7 +15,7 @@ VECTORS = os.path.join(os.path.dirname(os.path.abspath(__file__)), os.pardir, "v
 # Freed memory would otherwise be kept back, up to 256 MiB of it, and hide what leaks.
 ENVIRONMENT = {"ASAN_OPTIONS": "quarantine_size_mb=1"}
 ROUNDS = 20
-GROWTH_MAX = 8 << 20  # bytes over all rounds: some thousand inputs, so a leak of two or three KiB per input shows
+GROWTH_MAX = 8 << 20  # bytes over all rounds: some thousand inputs, so a leak of one or two KiB per input shows
 SENTENCE_MIN = 10
 ESCAPE = re.compile(r"\\(x[0-9a-fA-F]{2}|.)", re.DOTALL)
 REPEAT = re.compile(r"<<((?:(?!>>).)+?)\*(\d+)>>")

@@ -220,7 +220,8 @@ class Fleet:
         return head.decode("latin-1")
 
     def _refused(self, worker, head):
-        self.refusals.append((worker.name, head.splitlines()[0]))
+        if not head.startswith("HTTP/1.1 503"):  # it is stopping: come back later
+            self.refusals.append((worker.name, head.splitlines()[0]))
         self._failed(worker)
 
     def _on_registered(self, worker):

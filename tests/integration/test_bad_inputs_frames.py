@@ -119,12 +119,12 @@ def until(socket, last):
 def judge_staying(socket, wanted, piece):
     """The socket stays: it answers what comes next. (Of many pings libwebsockets need not answer the last.)"""
     last = TEXT if wanted == "pong" else PONG
-    first = until(socket, PONG) if wanted == "pong" else []
+    first = until(socket, PONG if wanted == "pong" else TEXT) if wanted != "stays" else []
     socket.send(frame("81", b"are you there?") if wanted == "pong" else frame("89", LAST_PING))
-    seen = until(socket, last)
+    seen = first + until(socket, last)
     while last == PONG and seen[-1] and seen[-1][0] == PONG and seen[-1][1] != LAST_PING:
         seen += until(socket, last)
-    assert seen[-1] is not None and seen[-1][0] == last, f"it did not stay: {first + seen}"
+    assert seen[-1] is not None and seen[-1][0] == last, f"it did not stay: {seen}"
     texts = [json.loads(payload) for opcode, payload in seen if opcode == TEXT]
     assert bool(texts) == (wanted != "stays"), seen
     assert all(set(text) == {"error"} for text in texts), seen

@@ -152,6 +152,34 @@ static void test_restores_many_pages(void **state)
     rig_assert_mirrored(rig, 0);
 }
 
+static bool has_read_a_page(struct rig *rig)
+{
+    return hb_registry_count(hb_manager_registry(rig->manager)) > 0;
+}
+
+/* The connection ends between two pages: the pass begins again, and what was restored already is not restored twice. */
+static void test_interrupted_while_it_reads(void **state)
+{
+    struct rig *rig = *state;
+    char id[16];
+
+    for (int i = 0; i < 3000; i++) {
+        snprintf(id, sizeof id, "w%04d", i);
+        rig_add_row(rig, id, RIG_MANAGER, HB_STATUS_ALIVE);
+    }
+    rig_start_manager(rig);
+    rig_until(rig, has_read_a_page);
+    assert_false(hb_redis_store_loaded(rig->store));
+    real_redis_ask(&rig->redis, "CLIENT KILL TYPE normal SKIPME yes");
+    rig_until(rig, rig_is_away);
+    assert_false(hb_redis_store_loaded(rig->store));
+    rig_until(rig, rig_in_step);
+    assert_int_equal(hb_registry_count(hb_manager_registry(rig->manager)), 3000);
+    assert_int_equal(rig_seq(rig), 0); /* nothing has happened to any of them */
+    assert_int_equal(rig_counters(rig)->rewrites, 0);
+    rig_assert_mirrored(rig, 0);
+}
+
 static void test_the_epoch_only_grows(void **state)
 {
     struct rig *rig = *state;
@@ -318,11 +346,17 @@ static void test_closed_at_any_moment(void **state)
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        WITH_RIG(test_rows_events_and_meta),    WITH_RIG(test_state_before_announcement),
-        WITH_RIG(test_beats_go_with_the_flush), WITH_RIG(test_restores_ours_and_the_seeds),
-        WITH_RIG(test_restores_many_pages),     WITH_RIG(test_the_epoch_only_grows),
-        WITH_RIG(test_a_second_start_goes_on),  WITH_RIG(test_tickets),
-        WITH_RIG(test_drain_writes_everything), WITH_RIG(test_drain_gives_up),
+        WITH_RIG(test_rows_events_and_meta),
+        WITH_RIG(test_state_before_announcement),
+        WITH_RIG(test_beats_go_with_the_flush),
+        WITH_RIG(test_restores_ours_and_the_seeds),
+        WITH_RIG(test_restores_many_pages),
+        WITH_RIG(test_interrupted_while_it_reads),
+        WITH_RIG(test_the_epoch_only_grows),
+        WITH_RIG(test_a_second_start_goes_on),
+        WITH_RIG(test_tickets),
+        WITH_RIG(test_drain_writes_everything),
+        WITH_RIG(test_drain_gives_up),
         WITH_RIG(test_closed_at_any_moment),
     };
 

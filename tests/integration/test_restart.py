@@ -99,6 +99,23 @@ def test_killed_and_restarted(manager, fleet, redis_server, down_s):
     assert not [event for event in of_those_there if event["status"] == "not_responding" or event["reason"] == "restart_grace"]
 
 
+def test_stopped_in_good_order_and_restarted(manager, fleet, redis_server):
+    """It says goodbye to its workers, who are not gone for that."""
+    before = gapless(redis_server)
+    listener = Listener(redis_server)
+    manager.stop()
+    wait_for("all were told to connect again", lambda: len(fleet.closes) == WORKERS)
+    assert {code for _, code in fleet.closes} == {1012}
+    assert gapless(redis_server) == before
+    assert_in_hash(redis_server, fleet.workers, status="alive", serving=True, announced="up")
+    manager.start().wait_answer("/readyz")
+    fleet.wait_beating()
+    wait_serving(manager, fleet.workers)
+    wait_whole(manager, redis_server)
+    gapless(redis_server)
+    assert told_beside_up(listener) == {}
+
+
 def test_restarted_while_redis_is_away(manager, fleet, redis_server):
     """Who is back before the rows can be read is not missed, and who is not has its grace from then on."""
     lost = fleet.workers[:3]

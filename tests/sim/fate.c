@@ -3,11 +3,13 @@
 #include "tests/sim/shell.h"
 #include "tests/sim/world.h"
 
-#define MEAN_MS (40 * 60 * 1000) /* between two misfortunes of one worker */
+/* Between two misfortunes of one worker; more of them where there are fewer worker-hours. */
+#define MEAN_MS (40 * 60 * 1000)
+#define STORE_MEAN_MS (8 * 60 * 1000)
 
 int64_t fate_draw(struct sim *sim)
 {
-    return sim->now + random_between(&sim->random, 1, 2 * MEAN_MS);
+    return sim->now + random_between(&sim->random, 1, 2 * (sim->options.store ? STORE_MEAN_MS : MEAN_MS));
 }
 
 static int64_t away_ms(struct sim *sim)

@@ -9,7 +9,7 @@
 #include "proto/wire/names.h"
 #include "tests/sim/subscriber.h"
 
-#define TROUBLE_MEAN_MS (4 * 60 * 1000)
+#define TROUBLE_MEAN_MS (90 * 1000)
 #define FOREIGN 20
 #define NEVER INT64_MAX
 #define SHA "0123456789abcdef0123456789abcdef01234567"
@@ -347,9 +347,9 @@ bool server_is_there(void)
     return server.there;
 }
 
-int64_t server_troubled_at(void)
+int64_t server_troubled_at(const struct sim *sim)
 {
-    return server.troubled_at;
+    return server.there && server.refusal == NULL ? server.troubled_at : sim->now;
 }
 
 int64_t server_draw_delay(struct sim *sim)

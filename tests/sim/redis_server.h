@@ -21,7 +21,7 @@ void server_reply_free(struct redisReply *reply);
 
 bool server_is_there(void);
 /* When something was last not as a client wants it; the store may need a moment to get over it. */
-int64_t server_troubled_at(void);
+int64_t server_troubled_at(const struct sim *sim);
 /* How long a command takes now, there and back. */
 int64_t server_draw_delay(struct sim *sim);
 

@@ -9,6 +9,7 @@
 #include "tests/sim/world.h"
 
 #define LIFE_MEAN_MS (2 * 3600 * 1000)
+#define STORE_LIFE_MEAN_MS (15 * 60 * 1000)
 #define PAGE 500
 #define LOST_OF_1000 100 /* restarts that find Redis empty */
 
@@ -27,13 +28,15 @@ bool restart_is_loading(const struct sim *sim)
 
 static void draw_life(struct sim *sim)
 {
+    int64_t mean_ms = sim->options.store ? STORE_LIFE_MEAN_MS : LIFE_MEAN_MS;
+
     if (!sim->options.faults) {
         last.die_at = INT64_MAX;
         return;
     }
     last.die_at = sim->now + (random_chance(&sim->random, 200)
                                         ? random_between(&sim->random, 1, 60000)
-                                        : random_between(&sim->random, 1, 2 * LIFE_MEAN_MS));
+                                        : random_between(&sim->random, 1, 2 * mean_ms));
 }
 
 static void begin_life(struct sim *sim)
@@ -43,8 +46,10 @@ static void begin_life(struct sim *sim)
     if (sim->options.store) {
         stack_begin_life(sim);
     } else {
+        memory_inside(true);
         while (sim->registry == NULL)
             sim->registry = hb_registry_new(&sim->rules);
+        memory_inside(false);
         hb_registry_set_epoch(sim->registry, (uint64_t)(sim->now + sim->wall_offset_ms));
     }
     sim->armed_for = INT64_MAX;

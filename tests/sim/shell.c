@@ -39,7 +39,9 @@ static enum hb_err apply(struct sim *sim, const struct hb_input *input)
 
     if (sim->options.store)
         return stack_apply(sim, input);
+    memory_inside(true);
     err = hb_registry_step(sim->registry, input, sim_moment(sim), &effects);
+    memory_inside(false);
     fan_out(sim, &effects);
     return err;
 }
@@ -58,13 +60,17 @@ enum hb_err shell_apply(struct sim *sim, const struct hb_input *input)
 static void expire(struct sim *sim)
 {
     struct hb_effects effects;
+    bool more;
 
     if (sim->options.store) {
         stack_expire(sim, HB_LOOP_EXPIRE_MOST);
         return;
     }
     for (unsigned most = HB_LOOP_EXPIRE_MOST; most > 0; most--) {
-        if (!hb_registry_expire(sim->registry, sim_moment(sim), &effects))
+        memory_inside(true);
+        more = hb_registry_expire(sim->registry, sim_moment(sim), &effects);
+        memory_inside(false);
+        if (!more)
             return;
         fan_out(sim, &effects);
     }
@@ -163,6 +169,8 @@ static void run_timers(struct sim *sim)
 {
     int64_t other = sim->options.store ? stack_next_timer() : NEVER;
 
+    if (sim->options.store)
+        stack_begin_turn(sim);
     while (sim->armed_for <= sim->now || other <= sim->now) {
         if (sim->armed_for <= other) {
             on_deadline(sim);

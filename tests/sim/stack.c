@@ -22,6 +22,7 @@ static struct {
     struct sim *sim;
     struct hb_manager *manager;
     struct hb_redis_store *store;
+    size_t outbox_ceiling;
     bool ending, drained;
     int64_t began_at, drained_at; /* when all was stored the last time */
     uint64_t looks, compared, drains;
@@ -53,6 +54,15 @@ bool __wrap_hb_log_enabled(enum hb_log_level level)
 {
     (void)level;
     return false;
+}
+
+/* An outbox that overflows in an outage of minutes, not days. */
+struct hb_outbox *__real_hb_outbox_new(size_t ceiling);
+struct hb_outbox *__wrap_hb_outbox_new(size_t ceiling);
+
+struct hb_outbox *__wrap_hb_outbox_new(size_t ceiling)
+{
+    return __real_hb_outbox_new(stack.outbox_ceiling < ceiling ? stack.outbox_ceiling : ceiling);
 }
 
 /* ---- inputs and time ---- */
@@ -89,6 +99,11 @@ void stack_stalled(struct sim *sim, int64_t gap_ms)
 }
 
 /* ---- turns ---- */
+
+void stack_begin_turn(const struct sim *sim)
+{
+    uv_simulated_set_time(sim->now);
+}
 
 int64_t stack_next_timer(void)
 {
@@ -263,7 +278,7 @@ static int64_t latest(int64_t a, int64_t b)
 
 void stack_look(struct sim *sim)
 {
-    int64_t quiet_since = latest(server_troubled_at(), latest(stack.began_at, sim->last_stall));
+    int64_t quiet_since = latest(server_troubled_at(sim), latest(stack.began_at, sim->last_stall));
 
     if (!server_foreign_intact())
         timeline_break(&sim->timeline, TIMELINE_NOBODY, sim->now, "a field of somebody else was written");
@@ -299,6 +314,7 @@ void stack_open(struct sim *sim)
 {
     memset(&stack, 0, sizeof stack);
     stack.sim = sim;
+    stack.outbox_ceiling = (size_t)random_spread(&sim->random, 20, HB_OUTBOX_MAX);
     subscriber_open(sim);
     server_open(sim);
     client_open(sim);

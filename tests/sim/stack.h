@@ -22,6 +22,7 @@ void stack_expire(struct sim *sim, unsigned most);
 void stack_stalled(struct sim *sim, int64_t gap_ms);
 
 /* The parts of a turn that are not the deadline's. */
+void stack_begin_turn(const struct sim *sim); /* the loop reads its clock */
 int64_t stack_next_timer(void);
 void stack_run_timer(void);
 void stack_prepare(struct sim *sim);

@@ -138,6 +138,7 @@ void subscriber_read(struct sim *sim, struct hb_text event)
 
     subscriber.events++;
     if (subscriber.set_back && (epoch != subscriber.epoch || seq <= subscriber.seq)) {
+        subscriber.epoch = epoch;
         subscriber.seq = seq - 1;
         subscriber.missing = 0;
     } else if (epoch > subscriber.epoch) {

@@ -188,10 +188,9 @@ enum hb_err __wrap_hb_registry_step(struct hb_registry *registry, const struct h
 {
     struct sim *sim = witness;
     uint32_t index = index_of(input->id);
-    bool inside = memory_inside(true);
     enum hb_err err = __real_hb_registry_step(registry, input, now, effects);
+    bool inside = memory_inside(false);
 
-    memory_inside(false);
     watch_step(sim, index, input, now, effects, err);
     memory_inside(inside);
     return err;
@@ -227,12 +226,11 @@ static void watch_expire(struct sim *sim, uint32_t index, struct hb_moment now, 
 bool __wrap_hb_registry_expire(struct hb_registry *registry, struct hb_moment now, struct hb_effects *effects)
 {
     struct sim *sim = witness;
-    bool inside = memory_inside(true);
     bool more = __real_hb_registry_expire(registry, now, effects);
     hb_mono_ms next = hb_registry_next_deadline(registry);
+    bool inside = memory_inside(false);
     uint32_t index;
 
-    memory_inside(false);
     if (more && expired_worker(effects, &index))
         watch_expire(sim, index, now, effects);
     hb_model_swept(&sim->model, more && next.ms <= now.mono.ms ? (hb_mono_ms){next.ms - 1} : now.mono);
