@@ -10,8 +10,8 @@
 #   deploy/packages.sh --list build   only name the packages
 #
 # Quiet, and apt-get is not called at all when everything is there; no package is ever removed. Debian's redis-server
-# package would start a server on port 6379, and docker.io its daemon: they are kept from starting, now and at the next
-# boot, unless the package was on the machine before.
+# package would start a server on port 6379, prometheus one on port 9090, and docker.io its daemon: they are kept from
+# starting, now and at the next boot, unless the package was on the machine before.
 set -euo pipefail
 
 packages_of() {
@@ -20,7 +20,7 @@ packages_of() {
         libwebsockets-dev libhiredis-dev libjson-c-dev libuv1-dev zlib1g-dev ;;
     run) echo libwebsockets-evlib-uv redis-server redis-tools curl ca-certificates ;;
     test) echo libcmocka-dev valgrind clang libclang-rt-dev llvm clang-format clang-tidy shellcheck \
-        python3 python3-pytest python3-websocket python3-redis python3-requests ;;
+        python3 python3-pytest python3-websocket python3-redis python3-requests prometheus ;;
     container) echo docker.io docker-compose ;;
     image) echo mmdebstrap ;;
     *) return 1 ;;
@@ -123,6 +123,7 @@ fi
 
 services=()
 case " ${missing[*]} " in *" redis-server "*) services+=(redis-server) ;; esac
+case " ${missing[*]} " in *" prometheus "*) services+=(prometheus.service) ;; esac
 case " ${missing[*]} " in *" docker.io "*) services+=(docker.socket docker.service containerd.service) ;; esac
 if [ ${#services[@]} -gt 0 ]; then forbid_services; fi
 install_missing

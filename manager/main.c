@@ -101,8 +101,7 @@ static bool open_adapters(struct program *program)
     program->endpoint = hb_ws_endpoint_new(program->ingest);
     if (program->store == NULL || program->endpoint == NULL)
         return false;
-    program->api = hb_http_api_new(hb_loop_uv(program->loop), program->ingest, program->store,
-                                   config->allowed_origins);
+    program->api = hb_http_api_new(hb_loop_uv(program->loop), program->ingest, program->store, config->allowed_origins);
     hb_manager_set_sockets(program->manager, hb_ws_endpoint_port(program->endpoint));
     return program->api != NULL;
 }

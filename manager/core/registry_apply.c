@@ -258,7 +258,7 @@ static enum hb_err beat_entry(struct hb_turn *turn, struct hb_worker *worker, co
 {
     const struct hb_beat *beat = input->beat;
     struct hb_before before = hb_turn_before(turn, worker);
-    bool was_unverified = worker->unverified;
+    bool news = worker->unverified || !worker->beats; /* its silence means something else from here on */
     enum hb_reason reason;
     enum hb_err err;
 
@@ -281,7 +281,7 @@ static enum hb_err beat_entry(struct hb_turn *turn, struct hb_worker *worker, co
         worker->draining = true;
     turn->effects->worker = worker;
     reason = worker->draining && !before.draining ? HB_REASON_DRAINING : HB_REASON_BEAT;
-    if (was_unverified)
+    if (news)
         hb_turn_settle_row(turn, worker, &before, reason, false);
     else
         hb_turn_settle(turn, worker, &before, reason, false); /* the usual beat: nothing to tell, nothing to arm */

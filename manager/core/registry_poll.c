@@ -186,7 +186,8 @@ enum hb_err hb_apply_probed(struct hb_turn *turn, struct hb_worker *worker, cons
     bool gone = input->poll->outcome == HB_POLL_REFUSED || input->poll->outcome == HB_POLL_UNREACHABLE;
     struct hb_before before;
 
-    if (worker == NULL || worker->hold_until.ms == HB_MONO_NEVER.ms || worker->socket != NULL)
+    if (worker == NULL || !hb_worker_visible(worker) || worker->hold_until.ms == HB_MONO_NEVER.ms ||
+        worker->socket != NULL)
         return HB_ERR_STALE; /* it has come back, or its grace is over */
     if (!gone)
         return HB_OK; /* whoever answers there may still be it: the grace goes on */

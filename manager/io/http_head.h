@@ -31,8 +31,8 @@ const char *hb_head_fault(struct lws *wsi, unsigned *ret_status);
 
 /*
  * Browsers let any page send requests anywhere, and say from where in Origin: it must be this host, or one of the
- * allowed ones (separated by commas; NULL none). Without it Sec-Fetch-Site tells whether the page is another's. Neither:
- * no browser.
+ * allowed ones (separated by commas; NULL none). Without it Sec-Fetch-Site tells whether the page is another's.
+ * Neither: no browser.
  */
 bool hb_head_origin_allowed(struct lws *wsi, const char *allowed);
 

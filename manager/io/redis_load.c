@@ -17,6 +17,7 @@ struct hb_redis_load {
     struct hb_decoder *decoder;
     bool restoring; /* else looking for ghosts */
     bool full;      /* no room for more ghosts */
+    bool starved;   /* a field could not be handled for want of memory: the pass is to be made again */
     char cursor[24];
     uint64_t epoch;
     uint64_t taken, foreign, refused;
@@ -57,6 +58,8 @@ static void restore(struct hb_redis_load *load, const struct hb_row *row, bool s
 
     if (err == HB_OK)
         load->taken++;
+    else if (err == HB_ERR_NO_MEMORY)
+        load->starved = true;
     else if (err != HB_ERR_STALE) /* memory has a newer one */
         load->refused++;
 }
@@ -76,9 +79,10 @@ static void take_field(struct hb_redis_load *load, struct hb_text field, struct 
     bool seed_shape = false;
     bool ours;
     struct hb_row row;
+    enum hb_err err = hb_id_valid(field) ? hb_decode_row(load->decoder, value, &row, &seed_shape) : HB_ERR_INVALID;
 
-    if (!hb_id_valid(field) || hb_decode_row(load->decoder, value, &row, &seed_shape) != HB_OK ||
-        !hb_text_equal(row.id, field)) {
+    load->starved |= err == HB_ERR_NO_MEMORY;
+    if (err != HB_OK || !hb_text_equal(row.id, field)) {
         load->foreign++;
         return;
     }
@@ -129,6 +133,10 @@ static void on_page(void *self, const struct redisReply *reply)
 
         take_field(load, (struct hb_text){field->str, field->len}, (struct hb_text){value->str, value->len}, now);
     }
+    if (load->starved) { /* what was restored by now is not restored twice */
+        finish(load, hb_err_text(HB_ERR_NO_MEMORY));
+        return;
+    }
     snprintf(load->cursor, sizeof load->cursor, "%s", reply->element[0]->str);
     if (load->full || hb_text_equal(hb_text_of(load->cursor), HB_TEXT("0")))
         finish(load, NULL);
@@ -148,6 +156,7 @@ static enum hb_err start(struct hb_redis_load *load, bool restoring)
 {
     load->restoring = restoring;
     load->full = false;
+    load->starved = false;
     load->taken = 0;
     load->foreign = 0;
     load->refused = 0;

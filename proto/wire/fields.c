@@ -18,6 +18,7 @@
 
 #define MESSAGE_BYTES_MAX HB_ROW_BYTES_MAX /* the longest thing anybody decodes */
 #define SHOWN_MAX 40                       /* bytes of a value that a sentence shows */
+#define LENIENT_DIGITS_MAX 18              /* of an integer: never more than json-c takes */
 
 struct field {
     enum hb_json_kind kind;
@@ -33,6 +34,7 @@ struct hb_decoder {
     const struct hb_text *names;
     struct field fields[HB_FIELDS_MAX];
     struct hb_json_outline outline;
+    bool lenient; /* what a take refuses is forgotten */
     enum hb_err err;
     char error[256];
 };
@@ -104,7 +106,8 @@ static enum hb_err refuse(struct hb_decoder *decoder, enum hb_err err, const cha
     va_start(values, format);
     vsnprintf(decoder->error, sizeof decoder->error, format, values);
     va_end(values);
-    decoder->err = err;
+    if (!decoder->lenient)
+        decoder->err = err;
     return err;
 }
 
@@ -178,6 +181,7 @@ static enum hb_err start(struct hb_decoder *decoder, size_t message_len)
     json_object_put(decoder->values);
     decoder->values = NULL;
     decoder->scratch_len = 0;
+    decoder->lenient = false;
     decoder->err = HB_OK;
     decoder->error[0] = '\0';
     if (message_len > MESSAGE_BYTES_MAX)
@@ -272,7 +276,9 @@ static enum hb_err parse_values(struct hb_decoder *decoder, size_t count)
     return HB_OK;
 }
 
-enum hb_err hb_fields_open(struct hb_decoder *decoder, struct hb_text json, const struct hb_text *names, size_t count)
+/* Up to and without the values. */
+static enum hb_err open_outline(struct hb_decoder *decoder, struct hb_text json, const struct hb_text *names,
+                                size_t count)
 {
     size_t at = 0;
     if (start(decoder, json.len) != HB_OK)
@@ -284,7 +290,34 @@ enum hb_err hb_fields_open(struct hb_decoder *decoder, struct hb_text json, cons
         return refuse(decoder, HB_ERR_SHAPE, "the message is not an object; it must be a JSON object");
     decoder->names = names;
     locate(decoder, json, count);
-    return parse_values(decoder, count);
+    return HB_OK;
+}
+
+enum hb_err hb_fields_open(struct hb_decoder *decoder, struct hb_text json, const struct hb_text *names, size_t count)
+{
+    enum hb_err err = open_outline(decoder, json, names, count);
+    return err == HB_OK ? parse_values(decoder, count) : err;
+}
+
+static bool has_many_digits(const struct field *field)
+{
+    return field->kind == HB_JSON_NUMBER && field->raw.len > LENIENT_DIGITS_MAX &&
+           strspn(field->raw.bytes, "-0123456789") >= field->raw.len;
+}
+
+enum hb_err hb_fields_open_lenient(struct hb_decoder *decoder, struct hb_text json, const struct hb_text *names,
+                                   size_t count)
+{
+    enum hb_err err = open_outline(decoder, json, names, count);
+    if (err != HB_OK)
+        return err;
+    for (size_t i = 0; i < count; i++) {
+        if (has_many_digits(&decoder->fields[i]))
+            decoder->fields[i].kind = HB_JSON_ABSENT;
+    }
+    err = parse_values(decoder, count);
+    decoder->lenient = err == HB_OK;
+    return err;
 }
 
 /* Is the field there and of this kind? When it is of another, the message is refused. */
@@ -339,6 +372,17 @@ int64_t hb_take_integer(struct hb_decoder *decoder, size_t field, const struct h
         refuse_number(decoder, field, "is out of range", rule->must);
     else
         return number;
+    return absent;
+}
+
+double hb_take_number(struct hb_decoder *decoder, size_t field, const struct hb_number_rule *rule, double absent)
+{
+    if (!is_there(decoder, field, HB_JSON_NUMBER, rule->must))
+        return absent;
+    double number = json_object_get_double(decoder->fields[field].value);
+    if (number >= rule->min && number <= rule->max)
+        return number;
+    refuse_number(decoder, field, "is out of range", rule->must);
     return absent;
 }
 

@@ -48,12 +48,20 @@ struct hb_number_rule {
  */
 enum hb_err hb_fields_open(struct hb_decoder *decoder, struct hb_text json, const struct hb_text *names,
                            size_t count) HB_MUST_CHECK;
+/*
+ * The same for a message whose members count one by one: what a take refuses is absent and nothing more, and so is an
+ * integer of more digits than any rule allows. Only a message that is no JSON object, or too long, is refused.
+ */
+enum hb_err hb_fields_open_lenient(struct hb_decoder *decoder, struct hb_text json, const struct hb_text *names,
+                                   size_t count) HB_MUST_CHECK;
 enum hb_err hb_decoder_status(const struct hb_decoder *decoder) HB_MUST_CHECK;
 
 enum hb_json_kind hb_field_kind(const struct hb_decoder *decoder, size_t field);
 struct hb_text hb_take_text(struct hb_decoder *decoder, size_t field, const struct hb_text_rule *rule);
 /* Integers are those written as such: 8080.0 and 8e3 are refused. Any rule lies within 0 and 2^53. */
 int64_t hb_take_integer(struct hb_decoder *decoder, size_t field, const struct hb_number_rule *rule, int64_t absent);
+/* However it is written: 12, 12.0 and 1.2e1 are one. */
+double hb_take_number(struct hb_decoder *decoder, size_t field, const struct hb_number_rule *rule, double absent);
 uint64_t hb_take_u64(struct hb_decoder *decoder, size_t field); /* 0 when absent */
 /* Seconds, handed out in milliseconds, at least 1; 0 when absent. */
 int64_t hb_take_ms(struct hb_decoder *decoder, size_t field, const struct hb_number_rule *rule);

@@ -22,6 +22,9 @@
 #define FAKE_FD_BASE 100000 /* connection n has descriptor FAKE_FD_BASE + n */
 #define FAKE_CONNECTIONS 8
 
+/* Headers that the library knows by their names alone have tokens here that it does not use. */
+#define FAKE_TOKEN_SEC_FETCH_SITE WSI_TOKEN_COUNT
+
 struct lws {
     unsigned number; /* below FAKE_CONNECTIONS */
 

@@ -173,13 +173,17 @@ static void allow_head_faults(struct request *request, const struct lws *wsi)
 
 static void allow_change_faults(struct request *request, const struct lws *wsi)
 {
-    size_t origins, types, hosts;
+    size_t origins, types, hosts, sites;
     const char *origin = header(wsi, WSI_TOKEN_ORIGIN, &origins);
     const char *type = header(wsi, WSI_TOKEN_HTTP_CONTENT_TYPE, &types);
     const char *host = header(wsi, WSI_TOKEN_HOST, &hosts);
+    const char *site = header(wsi, FAKE_TOKEN_SEC_FETCH_SITE, &sites);
     const char *authority = origin != NULL ? strstr(origin, "://") : NULL;
 
-    if (origins == 1 && strcasecmp(origin, ORIGIN) != 0 && (authority == NULL || strcasecmp(authority + 3, host) != 0))
+    if (origins > 1 || (origin != NULL && strcasecmp(origin, ORIGIN) != 0 &&
+                        (authority == NULL || strcasecmp(authority + 3, host) != 0)))
+        allow(request, 403);
+    if (origin == NULL && site != NULL && (strcasecmp(site, "cross-site") == 0 || strcasecmp(site, "same-site") == 0))
         allow(request, 403);
     if (type != NULL && (types > 1 || strncasecmp(type, "application/json", 16) != 0 || strlen(type) > 63 ||
                          strchr("; \t", type[16]) == NULL))
@@ -526,7 +530,8 @@ static bool begin_head(struct fuzz_http *fuzz, struct line *line)
         return false;
     request->route = route_of(request);
     request->to_head = strcmp(request->method, "HEAD") == 0;
-    request->changes = strcmp(request->method, "POST") == 0 || strcmp(request->method, "DELETE") == 0;
+    request->changes = strcmp(request->method, "POST") == 0 || strcmp(request->method, "DELETE") == 0 ||
+                       request->route == HEARTBEAT; /* by GET, too */
     request->plain_query = query.len == 0;
     if (fuzz->version.len > 0)
         fake_lws_add_header(line->wsi, WSI_TOKEN_HTTP, fuzz->version);
@@ -657,8 +662,6 @@ static void add_header(struct fuzz_http *fuzz, struct hb_text text)
         return; /* an empty one counts as not sent */
     if (token == WSI_TOKEN_HTTP_CONTENT_LENGTH)
         fuzz->length_said = true;
-    if (token == WSI_TOKEN_ORIGIN && lws_hdr_total_length(fuzz->current->wsi, WSI_TOKEN_ORIGIN) > 0)
-        return; /* a browser sends one */
     if (hb_text_equal(value, HB_TEXT("$E")) && fuzz->etag[0] != '\0')
         value = hb_text_of(fuzz->etag);
     fake_lws_add_header(fuzz->current->wsi, (enum lws_token_indexes)token, value);

@@ -168,7 +168,7 @@ static void open_socket(struct fuzz_ws *fuzz, struct socket *socket, struct hb_t
     char copy[128];
     int result;
 
-    if (socket->wsi != NULL || id.len >= sizeof copy || fuzz->stopping)
+    if (socket->wsi != NULL || id.len >= sizeof copy)
         return;
     memcpy(copy, id.bytes, id.len);
     socket->wsi = fake_lws_new((unsigned)(socket - fuzz->sockets));
@@ -176,9 +176,11 @@ static void open_socket(struct fuzz_ws *fuzz, struct socket *socket, struct hb_t
     hb_buf_init(&socket->message, 2 * MESSAGE_MAX);
     fuzz_trace("%td: opens /ws/%.*s", socket - fuzz->sockets, (int)id.len, id.bytes);
     result = hb_ws_established(fuzz->endpoint, socket->session, socket->wsi, (struct hb_text){copy, id.len});
-    if (!hb_id_valid(id))
+    if (!hb_id_valid(id) && !fuzz->stopping)
         FUZZ_CHECK(result != 0 && socket->wsi->close_code == HB_CLOSE_POLICY, "a bad id was let in");
     FUZZ_CHECK(result == 0 || socket->wsi->close_code != HB_CLOSE_NORMAL, "refused with 1000");
+    FUZZ_CHECK(!fuzz->stopping || socket->wsi->close_code == HB_CLOSE_RESTART || !hb_id_valid(id),
+               "let in while the manager stops");
     returned(fuzz, socket, result, result != 0 ? socket->wsi->close_code : 0);
 }
 

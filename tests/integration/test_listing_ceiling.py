@@ -1,5 +1,7 @@
-"""Readers that ask for listings and do not read: what they hold has a ceiling, and room comes back."""
+"""Large listings. Readers that ask for them and do not read: what they hold has a ceiling, and room comes back."""
+import gzip
 import json
+import signal
 import socket
 
 import pytest
@@ -80,3 +82,31 @@ def test_a_slow_reader_that_reads_on_gets_it_whole(manager):
         manager.register("w00000", port=9999)
         body = json.loads(reader.answer().body)
     assert len(body) == WORKERS and body["w00000"]["port"] == 9000, "as it was when it asked"
+
+
+def test_readers_that_leave_while_theirs_is_compressed(manager):
+    for turn in range(5):
+        manager.register("w00000", port=9001 + turn)
+        lines = [RawHttp(manager) for _ in range(4)]
+        for line in lines:
+            line.send(request("GET", "/workers", b"", {"Accept-Encoding": "gzip"}))
+        for line in lines[:-1]:
+            line.sock.close()
+        answer = lines[-1].answer()
+        assert answer.headers["content-encoding"] == "gzip"
+        assert json.loads(gzip.decompress(answer.body))["w00000"]["port"] == 9001 + turn
+        lines[-1].sock.close()
+
+
+def test_a_stop_while_readers_wait_for_a_compression(manager):
+    """It takes longer than the stop: their connections end first, then the work, then the program."""
+    lines = [RawHttp(manager) for _ in range(4)]
+    for line in lines:
+        line.send(request("GET", "/workers", b"", {"Accept-Encoding": "gzip", "Accept": BROWSER}))
+    assert manager.get("/livez").status_code == 200  # so theirs have come in
+    manager.signal(signal.SIGTERM)
+    for line in lines:
+        answer = line.answer()
+        assert answer is None or answer.status in (200, 503)
+        line.sock.close()
+    assert manager.wait() == 0

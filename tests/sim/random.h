@@ -36,10 +36,12 @@ static inline int64_t random_between(struct random *random, int64_t from, int64_
 /* Every order of magnitude between the ends is as likely as another. */
 static inline int64_t random_spread(struct random *random, int64_t from, int64_t to)
 {
-    int64_t low = from;
+    int64_t octaves = 1;
+    int64_t low;
 
-    while (low * 2 < to && random_below(random, 2) == 0)
-        low *= 2;
+    while (from << octaves < to)
+        octaves++;
+    low = from << random_below(random, octaves);
     return random_between(random, low, low * 2 < to ? low * 2 : to);
 }
 

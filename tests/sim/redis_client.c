@@ -337,9 +337,11 @@ void client_run(void)
 
 bool client_is_idle(void)
 {
-    int64_t at;
-
-    return next_command(&at) == NULL;
+    for (size_t i = 0; i < COMMANDS_MAX; i++) {
+        if (client.commands[i].used && client.commands[i].reply_fn != NULL)
+            return false;
+    }
+    return true;
 }
 
 void client_report(void)

@@ -13,7 +13,7 @@ void client_open(struct sim *sim);
 void client_close(void);
 int64_t client_next(void); /* when something is to be done; INT64_MAX: nothing */
 void client_run(void);     /* everything that is due */
-bool client_is_idle(void); /* nothing is under way */
+bool client_is_idle(void); /* nobody waits for an answer */
 void client_report(void);
 
 #endif

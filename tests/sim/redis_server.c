@@ -396,8 +396,16 @@ static void lose_some(struct sim *sim)
     sim_note(sim, TIMELINE_NOBODY, "somebody deletes rows from %" PRIu32 " on", from);
 }
 
+/*
+ * Not to a life that is later than the present one by the wall clock, which was set back meanwhile: then the manager
+ * takes that for another one of its name, and stays fenced.
+ */
 static void go_back(struct sim *sim)
 {
+    if (sim->registry != NULL && server.copy.epoch > hb_registry_epoch(sim->registry)) {
+        empty(sim);
+        return;
+    }
     server.older++;
     data_copy(&server.data, &server.copy);
     subscriber_set_back(sim);

@@ -23,7 +23,7 @@ static struct {
     struct hb_manager *manager;
     struct hb_redis_store *store;
     size_t outbox_ceiling;
-    bool ending, drained;
+    bool ending, drained, compare_next;
     int64_t began_at, drained_at; /* when all was stored the last time */
     uint64_t looks, compared, drains;
 } stack;
@@ -118,16 +118,6 @@ void stack_run_timer(void)
     memory_inside(inside);
 }
 
-void stack_prepare(struct sim *sim)
-{
-    bool inside = memory_inside(true);
-
-    uv_simulated_set_time(sim->now); /* loop.c brings it up to date as it arms its timer */
-    uv_simulated_prepare();
-    memory_inside(inside);
-    uv_simulated_run_closing();
-}
-
 int64_t stack_next_packet(const struct sim *sim)
 {
     (void)sim;
@@ -172,7 +162,7 @@ void stack_begin_life(struct sim *sim)
     hb_manager_set_sockets(stack.manager, (struct hb_socket_port){.self = sim, .close = close_socket});
     hb_redis_store_start(stack.store);
     memory_inside(inside);
-    stack.ending = stack.drained = false;
+    stack.ending = stack.drained = stack.compare_next = false;
     stack.began_at = stack.drained_at = sim->now;
     sim->registry = hb_manager_registry(stack.manager);
     subscriber_new_life(sim);
@@ -276,26 +266,52 @@ static int64_t latest(int64_t a, int64_t b)
     return a > b ? a : b;
 }
 
+static int64_t quiet_since(const struct sim *sim)
+{
+    return latest(server_troubled_at(sim), latest(stack.began_at, sim->last_stall));
+}
+
+/* Between two turns; what was asked for by a look is compared at the next moment when all is stored. */
+static void watch(struct sim *sim)
+{
+    if (stack.ending || !is_drained())
+        return;
+    stack.drained_at = sim->now;
+    if (!stack.compare_next)
+        return;
+    stack.compare_next = false;
+    if (sim->now - quiet_since(sim) < CATCH_UP_MS)
+        return;
+    stack.looks++;
+    compare_mirror(sim);
+}
+
 void stack_look(struct sim *sim)
 {
-    int64_t quiet_since = latest(server_troubled_at(sim), latest(stack.began_at, sim->last_stall));
+    int64_t since = quiet_since(sim);
 
+    stack.compare_next = true;
     if (!server_foreign_intact())
         timeline_break(&sim->timeline, TIMELINE_NOBODY, sim->now, "a field of somebody else was written");
-    if (sim->registry == NULL || stack.ending || sim->now - quiet_since < CATCH_UP_MS || !server_is_there())
-        return;
-    if (is_drained()) {
-        stack.looks++;
-        stack.drained_at = sim->now;
-        compare_mirror(sim);
-    } else if (sim->now - latest(stack.drained_at, quiet_since) > 2 * CATCH_UP_MS + 2000) {
+    if (!stack.ending && sim->now - latest(stack.drained_at, since) > CATCH_UP_MS)
         timeline_break(&sim->timeline, TIMELINE_NOBODY, sim->now,
-                       "Redis has been well for %" PRId64 " ms and does not have everything: state %s, %zu events, "
-                       "%zu rows wait",
-                       sim->now - quiet_since, hb_redis_store_state_text(hb_redis_store_state(stack.store)),
+                       "Redis has been well for %" PRId64 " ms and does not have everything: state %s, %zu events and "
+                       "%zu rows wait, %" PRIu64 " lost",
+                       sim->now - since, hb_redis_store_state_text(hb_redis_store_state(stack.store)),
                        hb_outbox_count(hb_manager_outbox(stack.manager)),
-                       hb_mirror_dirty_count(hb_manager_mirror(stack.manager)));
-    }
+                       hb_mirror_dirty_count(hb_manager_mirror(stack.manager)),
+                       hb_outbox_lost(hb_manager_outbox(stack.manager)));
+}
+
+void stack_prepare(struct sim *sim)
+{
+    bool inside = memory_inside(true);
+
+    uv_simulated_set_time(sim->now); /* loop.c brings it up to date as it arms its timer */
+    uv_simulated_prepare();
+    memory_inside(inside);
+    uv_simulated_run_closing();
+    watch(sim);
 }
 
 void stack_report(const struct sim *sim)

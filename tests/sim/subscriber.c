@@ -198,8 +198,11 @@ void subscriber_new_life(struct sim *sim)
     for (uint32_t i = 0; i < sim->options.workers; i++) {
         uint8_t announced = subscriber_announced(server_row(i));
 
-        if (subscriber.heard[i] != UNSURE && subscriber.heard[i] != announced && server_row(i).bytes != NULL &&
-            subscriber.missing == 0)
+        if (subscriber.heard[i] == UNSURE || server_row(i).bytes == NULL || subscriber.missing != 0)
+            continue;
+        if (subscriber.heard[i] == HB_ANNOUNCED_DOWN && announced == HB_ANNOUNCED_NONE)
+            continue; /* deleted while down, of which no channel tells, and back since */
+        if (subscriber.heard[i] != announced)
             timeline_break(&sim->timeline, i, sim->now, "the row says announced %s, but %s was heard",
                            hb_announced_text((enum hb_announced)announced),
                            hb_announced_text((enum hb_announced)subscriber.heard[i]));

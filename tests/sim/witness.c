@@ -33,7 +33,6 @@ void witness_new_life(struct sim *sim)
     memset(sim->modelled, 0, sim->options.workers * sizeof *sim->modelled);
     for (uint32_t i = 0; i < sim->options.workers; i++)
         sim->workers[i].restored_ms = INT64_MIN;
-    sim->model_began = sim->now;
 }
 
 /* Ids are a letter and a number. */
@@ -137,11 +136,11 @@ static void compare(struct sim *sim, uint32_t index, const struct hb_model_told 
         timeline_break(&sim->timeline, index, sim->now, "registry and model differ: %s", text);
 }
 
-/* What was due before its row was even read can only be late since then. */
+/* What an input made due in hindsight (a row of long ago, a goodbye that ends a grace) is late only since then. */
 static void judge_lateness(struct sim *sim, uint32_t index, int64_t due)
 {
-    int64_t restored_ms = sim->workers[index].restored_ms;
-    int64_t late_ms = sim->now - (due > restored_ms ? due : restored_ms);
+    int64_t changed_ms = sim->workers[index].changed_ms;
+    int64_t late_ms = sim->now - (due > changed_ms ? due : changed_ms);
 
     if (late_ms > sim->counts.latest_ms)
         sim->counts.latest_ms = late_ms;
@@ -174,6 +173,7 @@ static void watch_step(struct sim *sim, uint32_t index, const struct hb_input *i
             timeline_beat(&sim->timeline, sim->now);
         return; /* the usual beat: looked at with all others, from time to time */
     }
+    sim->workers[index].changed_ms = sim->now;
     if (input->kind == HB_INPUT_RESTORE)
         sim->workers[index].restored_ms = sim->now;
     sim_note(sim, index, "%s, socket %p: %s", kind_text(input->kind), input->socket, hb_err_text(err));
@@ -269,10 +269,10 @@ static void unnoticed(struct sim *sim, uint32_t index)
 
     if (!there || modelled->place != HB_MODEL_KNOWN || sim->now - heard_ms <= patience_ms + 2 * TICK_MS)
         return;
-    if (heard_ms < sim->model_began + SIM_RESTORE_MS) {
-        heard_ms = sim->model_began + SIM_RESTORE_MS;
-        patience_ms = patience_ms > sim->rules.restart_grace_ms ? patience_ms : sim->rules.restart_grace_ms;
-    }
+    if (heard_ms < sim->workers[index].restored_ms)
+        heard_ms = sim->workers[index].restored_ms;
+    if (sim->workers[index].beat_ms < sim->workers[index].restored_ms && patience_ms < sim->rules.restart_grace_ms)
+        patience_ms = sim->rules.restart_grace_ms;
     if (sim->now - heard_ms > patience_ms + 2 * TICK_MS + stalled_since(sim, heard_ms))
         timeline_break(&sim->timeline, index, sim->now, "silent for %" PRId64 " ms and nobody noticed",
                        sim->now - heard_ms);
@@ -283,6 +283,8 @@ void witness_overdue(struct sim *sim)
     for (uint32_t i = 0; i < sim->options.workers; i++) {
         int64_t due = hb_model_due(&sim->model, &sim->modelled[i]).ms;
 
+        if (due < sim->workers[i].changed_ms)
+            due = sim->workers[i].changed_ms;
         if (due != INT64_MAX && sim->now - due > TICK_MS)
             timeline_break(&sim->timeline, i, sim->now, "overdue by %" PRId64 " ms", sim->now - due);
         unnoticed(sim, i);

@@ -9,7 +9,6 @@
 
 #include "tests/sim/sim.h"
 
-#define SIM_RESTORE_MS 60000 /* a new manager has read its rows by then, or never will */
 #define SIM_RECONNECT_MAX_MS 5000
 
 enum event_kind {

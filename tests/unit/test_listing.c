@@ -338,6 +338,7 @@ static void walk(struct fixture *fixture, uint32_t *random)
     unsigned seen[IDS] = {0};
     char parameters[64];
     char ids[1024];
+    unsigned pages = 0;
     char *more;
 
     snprintf(parameters, sizeof parameters, "limit=%u", draw(random) % 7 + 1);
@@ -352,6 +353,7 @@ static void walk(struct fixture *fixture, uint32_t *random)
         }
         count_seen(ids, seen);
         churn(fixture, random);
+        assert_true(pages++ < IDS); /* it comes to an end */
     } while (more != NULL);
     for (unsigned place = 0; place < IDS; place++) {
         if (seen[place] > 1 || (place % 2 == 0 && seen[place] != 1))

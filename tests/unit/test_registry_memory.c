@@ -233,7 +233,7 @@ static enum hb_err perform(struct hb_registry *registry, const struct entry *ent
 static void run(unsigned long refuse_number, enum hb_err errs[ENTRIES], struct hb_buf *end)
 {
     struct hb_buf before, after;
-    struct hb_registry_rules rules = timeline_rules("max=100");
+    struct hb_registry_rules rules = timeline_rules("max=100 polling");
     struct hb_registry *registry = NULL;
     hb_buf_init(&before, 1 << 20);
     hb_buf_init(&after, 1 << 20);

@@ -20,6 +20,7 @@
 #define STEPS 100000
 #define IDS 10
 #define SOCKETS 40
+#define POLLS 4 /* at a time */
 #define TRACE 60
 #define REASONS (HB_REASON_PROBE_REFUSED + 1)
 
@@ -37,6 +38,11 @@ struct walk {
         enum line_state state;
         unsigned id;
     } lines[SOCKETS];
+    struct {
+        char id[8];
+        uint64_t ticket; /* 0: none is under way in this place */
+    } polls[POLLS];
+    int probed;         /* id that was to be probed last; -1 none */
     unsigned favourite; /* id: long chains of events need one that keeps coming back */
     uint64_t digest;    /* of everything that came out */
     unsigned long edges[HB_EDGE_REMOVED + 1], reasons[REASONS], errors[HB_ERR_IO + 1], statuses[HB_STATUS_REMOVED + 1];
@@ -117,6 +123,8 @@ static void take_effects(struct walk *walk, const struct hb_effects *effects)
             walk->edges[effect->edge]++;
             walk->reasons[effect->reason]++;
             walk->statuses[effect->worker->status]++;
+        } else if (effect->kind == HB_EFFECT_PROBE) {
+            walk->probed = atoi(effect->worker->id + 1);
         } else if (effect->kind == HB_EFFECT_CLOSE_SOCKET) {
             unsigned line = line_of(walk, effect->socket);
             check(walk, walk->lines[line].state == LINE_LIVE, "a socket is to be closed that was not live");
@@ -127,13 +135,14 @@ static void take_effects(struct walk *walk, const struct hb_effects *effects)
         stop(walk, watch_fault(walk->watch));
 }
 
-static enum hb_err step(struct walk *walk, const char *line)
+static enum hb_err step_with(struct walk *walk, const char *line, uint64_t ticket)
 {
     struct script script;
     struct hb_effects effects;
     char outcome[64];
     trace(walk, line);
     check(walk, script_parse(&script, line) == NULL, "cannot read this line");
+    script.input.ticket = ticket;
     enum hb_err err = watch_step(walk->watch, &script.input, now_of(walk), &effects);
     walk->errors[err]++;
     take_effects(walk, &effects);
@@ -142,6 +151,11 @@ static enum hb_err step(struct walk *walk, const char *line)
         trace(walk, outcome);
     }
     return err;
+}
+
+static enum hb_err step(struct walk *walk, const char *line)
+{
+    return step_with(walk, line, 0);
 }
 
 /* ---- time ---- */
@@ -230,6 +244,7 @@ static void do_register(struct walk *walk, unsigned id)
         ":8001 timeout=1 from=10.0.0.7",
         ":8001 timeout=9",
         "url=http://10.0.0.5:9000/",
+        "url=http://10.0.0.5:9001/ poll_interval=1",
         ":8003 url=http://10.0.0.6:9000/ attributes={\"zone\":\"a\"}",
     };
     char line[160];
@@ -333,6 +348,53 @@ static void do_maintain(struct walk *walk, unsigned id)
     check(walk, step(walk, text) == (there ? HB_OK : HB_ERR_UNKNOWN), "maintenance went wrong");
 }
 
+static void begin_polls(struct walk *walk)
+{
+    const struct hb_worker *worker = NULL;
+    uint64_t ticket = 0;
+    while (hb_registry_take_poll(watch_registry(walk->watch), now_of(walk), &worker, &ticket)) {
+        unsigned place = 0;
+        char text[32];
+        for (unsigned i = 0; i < POLLS; i++)
+            check(walk,
+                  walk->polls[i].ticket == 0 || strcmp(walk->polls[i].id, worker->id) != 0 ||
+                      worker->poll->ticket != walk->polls[i].ticket,
+                  "two polls of one target");
+        while (place < POLLS && walk->polls[place].ticket != 0)
+            place++;
+        check(walk, place < POLLS, "more polls than may be under way");
+        snprintf(walk->polls[place].id, sizeof walk->polls[place].id, "%s", worker->id);
+        walk->polls[place].ticket = ticket;
+        snprintf(text, sizeof text, "    => poll %s", worker->id);
+        trace(walk, text);
+    }
+}
+
+static void end_poll(struct walk *walk)
+{
+    static const char *const results[] = {"200", "200", "200 requests=9 errors=5", "503", "refused", "timed_out"};
+    unsigned place = below(walk, POLLS);
+    char text[64];
+    if (walk->polls[place].ticket == 0)
+        return;
+    snprintf(text, sizeof text, "polled %s %s", walk->polls[place].id,
+             results[below(walk, sizeof results / sizeof *results)]);
+    enum hb_err err = step_with(walk, text, walk->polls[place].ticket);
+    walk->polls[place].ticket = 0;
+    check(walk, err == HB_OK || err == HB_ERR_STALE, "a poll went wrong");
+}
+
+static void end_probe(struct walk *walk)
+{
+    char text[64];
+    if (walk->probed < 0 || !chance(walk, 50))
+        return;
+    snprintf(text, sizeof text, "probed w%d %s", walk->probed, chance(walk, 50) ? "refused" : "200");
+    (void)!step(walk, text);
+    if (chance(walk, 80)) /* else once more: the second answer means nothing */
+        walk->probed = -1;
+}
+
 static void do_something(struct walk *walk)
 {
     if (chance(walk, 2))
@@ -359,18 +421,26 @@ static void do_something(struct walk *walk)
 
 /* ---- the walks ---- */
 
-static uint64_t walk_for(struct walk *walk, uint64_t seed, uint64_t hash_seed, unsigned long steps)
+#define RULES "timeout=5 grace=2 restart=12 reap=60 max=8"
+
+static uint64_t walk_for(struct walk *walk, const char *words, uint64_t seed, uint64_t hash_seed, unsigned long steps)
 {
-    struct hb_registry_rules rules = timeline_rules("timeout=5 grace=2 restart=12 reap=60 max=8");
+    struct hb_registry_rules rules = timeline_rules(words);
     rules.hash_seed[0] ^= hash_seed;
     memset(walk, 0, sizeof *walk);
     walk->random = walk->seed = seed;
+    walk->probed = -1;
     walk->watch = watch_new(&rules);
     assert_non_null(walk->watch);
     hb_registry_set_epoch(watch_registry(walk->watch), 77);
     for (walk->step = 0; walk->step < steps; walk->step++) {
         let_time_pass(walk);
         do_something(walk);
+        if (rules.polling) {
+            begin_polls(walk);
+            end_poll(walk);
+            end_probe(walk);
+        }
     }
     watch_free(walk->watch);
     return walk->digest;
@@ -383,7 +453,7 @@ static void a_hundred_thousand_steps(void **state)
     uint64_t steps = getenv("HB_FULL") != NULL ? 10 * STEPS : STEPS; /* tests/run.sh --full */
     (void)state;
     for (size_t i = 0; i < sizeof seeds / sizeof *seeds; i++) {
-        walk_for(&walk, seeds[i], 0, steps);
+        walk_for(&walk, RULES, seeds[i], 0, steps);
         /* A walk that never came by a place proves nothing of it. */
         for (int edge = HB_EDGE_NONE; edge <= HB_EDGE_REMOVED; edge++)
             assert_in_range(walk.edges[edge], 100, ULONG_MAX);
@@ -399,20 +469,36 @@ static void a_hundred_thousand_steps(void **state)
     }
 }
 
+/* The same with polls: those that are only polled, those that beat too, answers that nobody waits for any more. */
+static void a_hundred_thousand_steps_with_polls(void **state)
+{
+    static struct walk walk;
+    uint64_t steps = getenv("HB_FULL") != NULL ? 10 * STEPS : STEPS;
+    (void)state;
+    for (uint64_t seed = 11; seed <= 12; seed++) {
+        walk_for(&walk, RULES " polling poll=2 fast=0.3 concurrency=4 fall=2 rise=2", seed, 0, steps);
+        for (int edge = HB_EDGE_NONE; edge <= HB_EDGE_REMOVED; edge++)
+            assert_in_range(walk.edges[edge], 100, ULONG_MAX);
+        assert_in_range(walk.reasons[HB_REASON_POLL], 100, ULONG_MAX);
+        assert_in_range(walk.reasons[HB_REASON_PROBE_REFUSED], 20, ULONG_MAX);
+    }
+}
+
 /* The same inputs at the same moments give the same effects, whatever the table's hash. */
 static void the_same_walk_twice(void **state)
 {
     static struct walk walk;
     (void)state;
-    uint64_t first = walk_for(&walk, 5, 0, STEPS / 10);
-    assert_true(walk_for(&walk, 5, 0xabcdef, STEPS / 10) == first);
-    assert_true(walk_for(&walk, 6, 0, STEPS / 10) != first); /* the digest does see a difference */
+    uint64_t first = walk_for(&walk, RULES, 5, 0, STEPS / 10);
+    assert_true(walk_for(&walk, RULES, 5, 0xabcdef, STEPS / 10) == first);
+    assert_true(walk_for(&walk, RULES, 6, 0, STEPS / 10) != first); /* the digest does see a difference */
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_hundred_thousand_steps),
+        cmocka_unit_test(a_hundred_thousand_steps_with_polls),
         cmocka_unit_test(the_same_walk_twice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
