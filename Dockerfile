@@ -21,7 +21,8 @@ FROM ${BASE_IMAGE}
 # libwebsockets loads its libuv loop from the evlib package by itself: nothing depends on it, nothing runs without it.
 RUN apt-get -q update \
     && DEBIAN_FRONTEND=noninteractive apt-get -q -y install --no-install-recommends \
-        libwebsockets17 libwebsockets-evlib-uv libhiredis0.14 libjson-c5 libuv1 zlib1g \
+        libwebsockets17 libwebsockets-evlib-uv libhiredis0.14 libjson-c5 libuv1 \
+        libcurl4 ca-certificates zlib1g \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/*.bin /var/cache/debconf/*-old /var/log/*.log /var/log/apt
 COPY LICENSE /usr/share/doc/heartbeat-manager/copyright
 COPY --from=build /installed/bin/ /usr/local/bin/

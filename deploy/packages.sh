@@ -17,8 +17,8 @@ set -euo pipefail
 packages_of() {
     case $1 in
     build) echo gcc libc6-dev cmake ninja-build pkg-config \
-        libwebsockets-dev libhiredis-dev libjson-c-dev libuv1-dev zlib1g-dev ;;
-    run) echo libwebsockets-evlib-uv redis-server redis-tools curl ca-certificates ;;
+        libwebsockets-dev libhiredis-dev libjson-c-dev libuv1-dev libcurl4-openssl-dev zlib1g-dev ;;
+    run) echo libwebsockets-evlib-uv libcurl4 redis-server redis-tools curl ca-certificates ;;
     test) echo libcmocka-dev valgrind clang libclang-rt-dev llvm clang-format clang-tidy shellcheck \
         python3 python3-pytest python3-websocket python3-redis python3-requests prometheus ;;
     container) echo docker.io docker-compose ;;

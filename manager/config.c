@@ -3,14 +3,18 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
+#include "proto/base/cidr.h"
 #include "proto/wire/conf_checks.h"
 #include "proto/wire/limits.h"
 #include "proto/wire/message.h"
 
 #define AT(field) offsetof(struct hb_manager_config, field)
 #define DAY_S 86400
+
+static const char *const metrics_format_words[] = {"json", "prometheus", NULL};
 
 static const struct hb_conf_option options[] = {
     {.name = "REDIS_HOST",
@@ -117,6 +121,82 @@ static const struct hb_conf_option options[] = {
      .offset = AT(allowed_origins),
      .max = 4096,
      .help = "Origins, like https://ops.example, whose pages may open WebSockets here; separated by commas."},
+    {.name = "POLL_INTERVAL",
+     .type = HB_CONF_DURATION,
+     .offset = AT(poll_interval_ms),
+     .default_value = "10",
+     .min = 0.1,
+     .max = DAY_S,
+     .help = "Seconds between polls of a worker that has a url; it may register its own."},
+    {.name = "POLL_TIMEOUT",
+     .type = HB_CONF_DURATION,
+     .offset = AT(poll_timeout_ms),
+     .default_value = "2",
+     .min = 0.05,
+     .max = 60,
+     .help = "Seconds within which a poll must have its whole answer."},
+    {.name = "POLL_CONCURRENCY",
+     .type = HB_CONF_INTEGER,
+     .offset = AT(poll_concurrency),
+     .default_value = "5",
+     .min = 1,
+     .max = 10000,
+     .help = "Most polls under way at a time."},
+    {.name = "POLL_FALL",
+     .type = HB_CONF_INTEGER,
+     .offset = AT(poll_fall),
+     .default_value = "3",
+     .min = 1,
+     .max = 100,
+     .help = "Polls in a row that must fail before a worker loses its traffic."},
+    {.name = "POLL_RISE",
+     .type = HB_CONF_INTEGER,
+     .offset = AT(poll_rise),
+     .default_value = "2",
+     .min = 1,
+     .max = 100,
+     .help = "Polls in a row that must succeed before it gets its traffic back; a new one needs one."},
+    {.name = "POLL_FAST_INTERVAL",
+     .type = HB_CONF_DURATION,
+     .offset = AT(poll_fast_interval_ms),
+     .default_value = "1",
+     .min = 0.05,
+     .max = 3600,
+     .help = "Seconds between polls of a worker that begins to differ, until that is decided."},
+    {.name = "ERROR_RATE_DEGRADED",
+     .type = HB_CONF_NUMBER,
+     .offset = AT(error_rate_degraded),
+     .default_value = "0.1",
+     .min = 0,
+     .max = 1,
+     .help = "A worker that answers 200 but fails more of its requests than this share is degraded."},
+    {.name = "POLL_ALLOW_CIDRS",
+     .type = HB_CONF_TEXT,
+     .offset = AT(poll_allow_cidrs),
+     .max = 4096,
+     .help = "Addresses that may be polled, like 10.0.0.0/8, fd00::/8; default: all but those that never may be, as "
+             "link-local and metadata ones."},
+    {.name = "TARGETS_FILE",
+     .type = HB_CONF_TEXT,
+     .offset = AT(targets_file),
+     .max = 4096,
+     .help = "File with services to poll from the start, as {\"server_list\":[{\"id\":1,\"host\":…,\"port\":…}]}."},
+    {.name = "HEALTH_STATUS_FILE",
+     .type = HB_CONF_TEXT,
+     .offset = AT(health_status_file),
+     .max = 4096,
+     .help = "File to write at each change, as {\"server1\":true,\"server2\":false}: name and whether it serves."},
+    {.name = "METRICS_DEFAULT_FORMAT",
+     .type = HB_CONF_WORD,
+     .offset = AT(metrics_default_format),
+     .default_value = "json",
+     .words = metrics_format_words,
+     .help = "What GET /metrics gives to those who accept anything."},
+    {.name = "METRICS_PER_WORKER",
+     .type = HB_CONF_BOOL,
+     .offset = AT(metrics_per_worker),
+     .default_value = "0",
+     .help = "1: Prometheus gets series of each worker too."},
     {.name = "LOG_LEVEL",
      .type = HB_CONF_WORD,
      .offset = AT(log_level),
@@ -131,6 +211,35 @@ static const struct hb_conf_option options[] = {
      .help = "Form of the lines."},
 };
 
+static void check_cidrs(const char *list, struct hb_buf *sentences)
+{
+    const char *at = list != NULL ? list : "";
+    struct hb_cidr cidr;
+
+    for (struct hb_text entry = hb_cidr_list_next(&at); entry.bytes != NULL; entry = hb_cidr_list_next(&at)) {
+        if (hb_cidr_parse(entry, &cidr) != HB_OK)
+            hb_buf_printf(sentences,
+                          "POLL_ALLOW_CIDRS: \"%.*s\" must be a range of addresses like 10.0.0.0/8, fd00::/8 or "
+                          "192.0.2.7, without bits set behind its prefix\n",
+                          (int)entry.len, entry.bytes);
+    }
+}
+
+/* A poll holds a descriptor, and a probe may stand beside each: half of them at most, the rest are for workers. */
+static void check_concurrency(int64_t concurrency, struct hb_buf *sentences)
+{
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max == RLIM_INFINITY)
+        return;
+    if ((rlim_t)concurrency * 2 > limit.rlim_max / 2)
+        hb_buf_printf(sentences,
+                      "POLL_CONCURRENCY=%lld: must be at most %llu here, a quarter of the descriptor limit (%llu, "
+                      "ulimit -Hn)\n",
+                      (long long)concurrency, (unsigned long long)limit.rlim_max / 4,
+                      (unsigned long long)limit.rlim_max);
+}
+
 static void check(const void *values, struct hb_buf *sentences)
 {
     const struct hb_manager_config *config = values;
@@ -141,6 +250,8 @@ static void check(const void *values, struct hb_buf *sentences)
     if (config->reap_after_ms != 0 && config->reap_after_ms < config->heartbeat_timeout_ms)
         hb_buf_printf(sentences, "REAP_AFTER=%g: must be 0 or at least HEARTBEAT_TIMEOUT (%g)\n",
                       (double)config->reap_after_ms / 1000, (double)config->heartbeat_timeout_ms / 1000);
+    check_cidrs(config->poll_allow_cidrs, sentences);
+    check_concurrency(config->poll_concurrency, sentences);
 }
 
 static const struct hb_conf conf = {

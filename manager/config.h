@@ -12,6 +12,9 @@
 
 #include "proto/base/conf.h"
 
+/* What GET /metrics gives to those who accept anything. */
+enum hb_metrics_format { HB_METRICS_JSON, HB_METRICS_PROMETHEUS };
+
 struct hb_manager_config {
     char *redis_host;
     char *redis_username; /* NULL: none */
@@ -28,6 +31,17 @@ struct hb_manager_config {
     int64_t restart_grace_ms;
     int64_t reap_after_ms;
     int64_t max_workers;
+    int64_t poll_interval_ms;
+    int64_t poll_timeout_ms;
+    int64_t poll_concurrency;
+    int64_t poll_fall, poll_rise;
+    int64_t poll_fast_interval_ms;
+    double error_rate_degraded;
+    char *poll_allow_cidrs;     /* NULL: all that may be polled at all */
+    char *targets_file;         /* NULL: none */
+    char *health_status_file;   /* NULL: none */
+    int metrics_default_format; /* enum hb_metrics_format */
+    bool metrics_per_worker;
     int log_level;  /* enum hb_log_level */
     int log_format; /* enum hb_log_format */
 };

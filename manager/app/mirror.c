@@ -303,24 +303,32 @@ static void add_missing(struct hb_mirror *mirror)
     }
 }
 
-void hb_mirror_refresh(struct hb_mirror *mirror)
+bool hb_mirror_refresh_some(struct hb_mirror *mirror, size_t most)
 {
     struct hb_link *touched = &mirror->lists[TOUCHED];
-    struct hb_link *next;
+    bool failed = false;
 
-    for (struct hb_link *link = touched->next; link != touched; link = next) {
-        struct slot *slot = (struct slot *)link;
+    for (; most > 0 && !failed && !hb_link_is_alone(touched); most--) {
+        struct slot *slot = (struct slot *)touched->next;
 
-        next = link->next;
-        if (build(mirror, &slot) == HB_OK)
-            move(mirror, slot, DIRTY);
+        failed = build(mirror, &slot) != HB_OK;
+        move(mirror, slot, failed ? TOUCHED : DIRTY); /* behind the others, for the next time */
     }
+    if (!failed && !hb_link_is_alone(touched))
+        return true;
     if (mirror->behind > 0) {
         rebuild_stale(mirror, DIRTY);
         rebuild_stale(mirror, IN_FLIGHT);
     }
     if (mirror->missing)
         add_missing(mirror);
+    return false;
+}
+
+void hb_mirror_refresh(struct hb_mirror *mirror)
+{
+    while (hb_mirror_refresh_some(mirror, SIZE_MAX))
+        ;
 }
 
 void hb_mirror_dirty_all(struct hb_mirror *mirror)

@@ -35,6 +35,8 @@ void hb_mirror_drop(struct hb_mirror *mirror, struct hb_worker *worker);
  * row there was no memory.
  */
 void hb_mirror_refresh(struct hb_mirror *mirror);
+/* The same, but at most so many rows: true while there are more. Out of memory it gives up until the next time. */
+bool hb_mirror_refresh_some(struct hb_mirror *mirror, size_t most);
 /* Makes every row dirty: Redis lost them. */
 void hb_mirror_dirty_all(struct hb_mirror *mirror);
 

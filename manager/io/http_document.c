@@ -157,6 +157,15 @@ void hb_document_drop(struct hb_document *document)
     free(document);
 }
 
+void hb_document_recycle(struct hb_document *document, struct hb_buf *json)
+{
+    if (document != NULL && document->users == 1) {
+        hb_shared_body_recycle(document->forms[FORM_PLAIN], json);
+        document->forms[FORM_PLAIN] = NULL;
+    }
+    hb_document_drop(document);
+}
+
 /* ---- making a form: any thread ---- */
 
 /* Appends the form to out, whose status tells of failure. */
@@ -299,7 +308,7 @@ static bool get_form(struct hb_document *document, unsigned form, struct hb_exch
     const struct hb_shared_body *plain = document->forms[FORM_PLAIN];
     struct hb_buf out;
 
-    if (document->forms[form] != NULL || is_full(document->all))
+    if (form == FORM_PLAIN || document->forms[form] != NULL || is_full(document->all))
         return true;
     if (plain->len <= AT_ONCE_BYTES) {
         hb_buf_init(&out, SIZE_MAX / 2);

@@ -42,12 +42,17 @@ struct hb_exchange {
 struct hb_shared_body *hb_shared_body_new(struct hb_buf *buf, size_t *account)
 {
     struct hb_shared_body *body = malloc(sizeof *body);
+    bool roomy = buf->cap / 2 > buf->len;
+    char *trimmed;
 
     if (body == NULL)
         return NULL;
     body->users = 1;
     body->len = buf->len;
     body->bytes = hb_buf_take(buf);
+    trimmed = roomy ? realloc(body->bytes, body->len + 1) : NULL; /* memory of a larger one before it */
+    if (trimmed != NULL)
+        body->bytes = trimmed;
     body->account = account;
     if (account != NULL)
         *account += body->len;
@@ -68,6 +73,17 @@ void hb_shared_body_drop(struct hb_shared_body *body)
         *body->account -= body->len;
     free(body->bytes);
     free(body);
+}
+
+void hb_shared_body_recycle(struct hb_shared_body *body, struct hb_buf *buf)
+{
+    if (body->users == 1 && body->len <= buf->ceiling) {
+        buf->bytes = body->bytes;
+        buf->cap = body->len + 1; /* with the NUL behind them */
+        body->bytes = NULL;
+        hb_buf_clear(buf);
+    }
+    hb_shared_body_drop(body);
 }
 
 /* ---- what a handler sees ---- */

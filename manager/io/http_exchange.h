@@ -39,6 +39,8 @@ struct hb_shared_body {
 struct hb_shared_body *hb_shared_body_new(struct hb_buf *buf, size_t *account);
 struct hb_shared_body *hb_shared_body_keep(struct hb_shared_body *body);
 void hb_shared_body_drop(struct hb_shared_body *body); /* accepts NULL */
+/* Drops it too; if nobody else uses it, its memory goes to the buffer, which is as after init, for what is next. */
+void hb_shared_body_recycle(struct hb_shared_body *body, struct hb_buf *buf);
 
 /* What the decisions are made by. Both may answer at once, or keep the exchange and answer later. */
 struct hb_exchange_handler {

@@ -81,24 +81,32 @@ static void answer_part(struct hb_http_listing *listing, const struct hb_listing
     hb_buf_free(&target);
 }
 
-static void answer_whole(struct hb_http_listing *listing, const struct hb_listing_query *query,
-                         struct hb_exchange *exchange)
+/* In the place of the one before. False: refused, and told so. */
+static bool make_whole(struct hb_http_listing *listing, uint64_t version, struct hb_exchange *exchange)
 {
-    uint64_t version = hb_mirror_version(hb_manager_mirror(listing->manager));
+    const struct hb_listing_query all = {0};
     struct hb_buf json;
+    bool refused;
 
-    if (listing->whole == NULL || listing->version != version) {
-        hb_document_drop(listing->whole);
-        listing->whole = NULL;
-        if (hb_documents_refuse(listing->documents, exchange))
-            return;
-        hb_buf_init(&json, SIZE_MAX / 2);
-        (void)hb_listing_write(&json, hb_manager_registry(listing->manager), query);
+    hb_buf_init(&json, SIZE_MAX / 2);
+    hb_document_recycle(listing->whole, &json);
+    listing->whole = NULL;
+    refused = hb_documents_refuse(listing->documents, exchange);
+    if (!refused) {
+        (void)hb_listing_write(&json, hb_manager_registry(listing->manager), &all);
         listing->whole = hb_document_new_version(listing->documents, &json, version);
         listing->version = version;
-        hb_buf_free(&json);
     }
-    hb_document_answer(listing->whole, exchange);
+    hb_buf_free(&json);
+    return !refused;
+}
+
+static void answer_whole(struct hb_http_listing *listing, struct hb_exchange *exchange)
+{
+    uint64_t version = hb_mirror_version(hb_manager_mirror(listing->manager));
+
+    if ((listing->whole != NULL && listing->version == version) || make_whole(listing, version, exchange))
+        hb_document_answer(listing->whole, exchange);
 }
 
 void hb_http_listing_answer(struct hb_http_listing *listing, struct hb_exchange *exchange)
@@ -108,7 +116,7 @@ void hb_http_listing_answer(struct hb_http_listing *listing, struct hb_exchange 
     if (!read_query(exchange, &query))
         return;
     if (hb_listing_query_is_all(&query))
-        answer_whole(listing, &query, exchange);
+        answer_whole(listing, exchange);
     else
         answer_part(listing, &query, exchange);
 }

@@ -11,6 +11,9 @@
 #include "manager/app/persist_tickets.h"
 #include "manager/io/redis_session.h"
 
+#define REFRESH_MOST 1024 /* rows built in one go: about half a millisecond, so that nobody's deadline waits longer */
+#define REFRESH_PAUSE_MS 1
+
 struct hb_redis_store {
     uv_prepare_t turn;   /* runs once after it was asked for, before the loop waits again */
     uv_timer_t flush;    /* rows that only beats have changed, and the look at meta */
@@ -93,7 +96,8 @@ static void on_flush(uv_timer_t *timer)
 {
     struct hb_redis_store *store = timer->data;
 
-    hb_mirror_refresh(hb_manager_mirror(store->manager));
+    if (hb_mirror_refresh_some(hb_manager_mirror(store->manager), REFRESH_MOST))
+        uv_timer_start(timer, on_flush, REFRESH_PAUSE_MS, (uint64_t)store->flush_interval_ms);
     hb_redis_session_check(store->session);
 }
 

@@ -3,7 +3,7 @@
 #include <arpa/inet.h>
 #include <string.h>
 
-#define V4_BITS 96 /* what all IPv4 addresses share in their IPv6 clothes */
+#define V4_BITS 96  /* what all IPv4 addresses share in their IPv6 clothes */
 #define TEXT_MAX 49 /* "xxxx:xxxx:xxxx:xxxx:xxxx:xxxx:255.255.255.255/128" */
 
 static const uint8_t v4_prefix[12] = {[10] = 0xff, [11] = 0xff};

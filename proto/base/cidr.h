@@ -2,8 +2,8 @@
  * cidr: a range of IP addresses, as "10.0.0.0/8", "fd00::/8" or a single "192.0.2.7".
  *
  * Addresses are kept in the 16 bytes of IPv6, those of IPv4 as ::ffff:a.b.c.d (RFC 4291 section 2.5.5.2): so one
- * comparison holds for both. A range of IPv6 holds no IPv4 address unless it lies within ::ffff:0:0/96: "::/0" is all of
- * IPv6 and nothing else.
+ * comparison holds for both. A range of IPv6 holds no IPv4 address unless it lies within ::ffff:0:0/96: "::/0" is all
+ * of IPv6 and nothing else.
  */
 #ifndef HB_BASE_CIDR_H
 #define HB_BASE_CIDR_H

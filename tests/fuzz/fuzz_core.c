@@ -418,7 +418,7 @@ static struct hb_row pick_row(struct world *world, size_t id)
         .status = (enum hb_status)fuzz_below(&world->input, HB_STATUS_REMOVED + 1),
         .last_heartbeat = pick_wall(world),
         .since = pick_wall(world),
-        .reason = (enum hb_reason)fuzz_below(&world->input, HB_REASON_PROBE_REFUSED + 1),
+        .reason = (enum hb_reason)(1 + fuzz_below(&world->input, HB_REASON_PROBE_REFUSED)), /* the model wants one */
         .serving = flags & 1,
         .announced = (enum hb_announced)fuzz_below(&world->input, HB_ANNOUNCED_DOWN + 1),
         .unverified = flags & 2,
@@ -449,8 +449,6 @@ static void do_restore(struct world *world, size_t id)
     /* A row that contradicts itself is set right with a transition; of that the watch knows nothing. */
     if (world->watch != NULL && !coherent && row.announced == HB_ANNOUNCED_UP)
         row.announced = HB_ANNOUNCED_DOWN;
-    if (world->watch != NULL && row.reason == HB_REASON_NONE)
-        row.reason = HB_REASON_BEAT;
     fuzz_trace("restore %s %s announced %s host %s port %u url %s heard %" PRId64 " maintenance %d until %" PRId64,
                ids[id], hb_status_text(row.status), hb_announced_text(row.announced), row.host.bytes, row.port,
                row.url.bytes, row.last_heartbeat.ms, row.maintenance, row.maintenance_until.ms);

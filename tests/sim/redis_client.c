@@ -183,13 +183,11 @@ void hb_redis_link_close(struct hb_redis_link *link)
 
 /* ---- what happens ---- */
 
-/* Rows are read with memory enough: a row that cannot be read for want of it is given up (see redis_load.c). */
 static void answer(struct command *command, struct redisReply *reply)
 {
     hb_redis_reply_fn reply_fn = command->reply_fn;
     void *self = command->self;
-    bool reads_rows = reply != NULL && strcmp(command->argv[0].bytes, "HSCAN") == 0;
-    bool inside = memory_inside(!reads_rows);
+    bool inside = memory_inside(true);
 
     reply_fn(self, reply);
     memory_inside(inside);

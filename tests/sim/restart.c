@@ -53,7 +53,7 @@ static void begin_life(struct sim *sim)
         hb_registry_set_epoch(sim->registry, (uint64_t)(sim->now + sim->wall_offset_ms));
     }
     sim->armed_for = INT64_MAX;
-    sim->sockets_read = false;
+    sim->looked_ms = INT64_MIN;
     draw_life(sim);
 }
 

@@ -84,18 +84,16 @@ static void on_deadline(struct sim *sim)
 
     sim->armed_for = NEVER;
     if (late_ms > HB_LOOP_LATE_MS) {
-        sim->sockets_read = false;
         if (sim->options.store)
             stack_stalled(sim, late_ms);
         else
             hb_registry_skew(sim->registry, late_ms);
         return;
     }
-    if (!sim->sockets_read) {
-        sim->sockets_read = true;
+    if (hb_registry_next_deadline(sim->registry).ms > sim->looked_ms) {
+        sim->looked_ms = sim->now;
         return;
     }
-    sim->sockets_read = false;
     expire(sim);
 }
 

@@ -96,7 +96,7 @@ struct sim {
 
     /* the loop */
     int64_t armed_for;
-    bool sockets_read;
+    int64_t looked_ms; /* a deadline was due then, or the loop woke up from its nap: sockets were read since */
     int64_t last_stall; /* when it was over */
     int64_t next_stall, next_restart, next_wall_step, next_look;
     struct {

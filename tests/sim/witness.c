@@ -151,7 +151,7 @@ static void judge_lateness(struct sim *sim, uint32_t index, int64_t due)
 static const char *kind_text(enum hb_input_kind kind)
 {
     static const char *const texts[] = {"registration", "socket opened", "beat",       "socket closed",
-                                        "removal",      "row restored",  "maintenance"};
+                                        "removal",      "row restored",  "maintenance", "poll", "probe"};
 
     return texts[kind];
 }

@@ -440,7 +440,10 @@ static void random_step(struct fixture *fixture, struct pretended *redis, uint64
         hb_mirror_failed(fixture->mirror);
         break;
     case 6:
-        hb_mirror_refresh(fixture->mirror);
+        if (random >> 63 != 0)
+            hb_mirror_refresh(fixture->mirror);
+        else
+            (void)hb_mirror_refresh_some(fixture->mirror, 3);
         break;
     case 7:
         no_memory = (random >> 30) % 4 == 0;
@@ -469,6 +472,7 @@ static void settle(struct fixture *fixture, struct pretended *redis)
         send_row(redis, taken);
     arrive(redis, true);
     hb_mirror_acked(fixture->mirror);
+    assert_int_equal(hb_mirror_stored_count(fixture->mirror), hb_registry_count(fixture->registry));
     for (size_t i = 0; i < hb_registry_count(fixture->registry); i++) {
         const struct hb_worker *worker = hb_registry_at(fixture->registry, i);
         struct hb_text row = hb_mirror_row(worker);
@@ -514,11 +518,29 @@ static void test_missing_rows_come_with_the_next_refresh(void **state)
     assert_int_equal(hb_mirror_dirty_count(fixture->mirror), 2);
 }
 
+static void test_a_refresh_in_slices(void **state)
+{
+    struct fixture *fixture = *state;
+    char id[16];
+
+    for (unsigned i = 0; i < 10; i++) {
+        snprintf(id, sizeof id, "w%u", i);
+        touch(fixture, beat(fixture, id));
+    }
+    assert_true(hb_mirror_refresh_some(fixture->mirror, 4));
+    assert_int_equal(hb_mirror_dirty_count(fixture->mirror), 4);
+    assert_true(hb_mirror_refresh_some(fixture->mirror, 4));
+    assert_false(hb_mirror_refresh_some(fixture->mirror, 4));
+    assert_int_equal(hb_mirror_dirty_count(fixture->mirror), 10);
+    assert_false(hb_mirror_refresh_some(fixture->mirror, 4));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_a_beat_waits_for_the_refresh, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_missing_rows_come_with_the_next_refresh, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(test_a_refresh_in_slices, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_a_change_is_built_at_once, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_an_adopted_row_is_clean, set_up, tear_down),
         cmocka_unit_test_setup_teardown(test_dirty_rows_go_in_order_and_come_back_in_front, set_up, tear_down),
