@@ -5,13 +5,14 @@
 #   deploy/packages.sh build          compile the programs
 #   deploy/packages.sh run            run them (libwebsockets reaches libuv through a plugin package that nothing pulls in)
 #   deploy/packages.sh build run test everything that tests/run.sh calls
+#   deploy/packages.sh bench          measure them beside their peers (tests/bench), and profile them
 #   deploy/packages.sh container      run them in containers
 #   deploy/packages.sh image          make a base image, for deploy/base-image.sh
 #   deploy/packages.sh --list build   only name the packages
 #
 # Quiet, and apt-get is not called at all when everything is there; no package is ever removed. Debian's redis-server
-# package would start a server on port 6379, prometheus one on port 9090, and docker.io its daemon: they are kept from
-# starting, now and at the next boot, unless the package was on the machine before.
+# package would start a server on port 6379, prometheus one on port 9090, its blackbox exporter one on 9115, and docker.io
+# its daemon: they are kept from starting, now and at the next boot, unless the package was on the machine before.
 set -euo pipefail
 
 packages_of() {
@@ -21,6 +22,7 @@ packages_of() {
     run) echo libwebsockets-evlib-uv libcurl4 redis-server redis-tools curl ca-certificates ;;
     test) echo libcmocka-dev valgrind clang libclang-rt-dev llvm clang-format clang-tidy shellcheck \
         python3 python3-pytest python3-websocket python3-redis python3-requests prometheus ;;
+    bench) echo redis-server linux-perf prometheus-blackbox-exporter ;;
     container) echo docker.io docker-compose ;;
     image) echo mmdebstrap ;;
     *) return 1 ;;
@@ -30,7 +32,7 @@ packages_of() {
 say() { printf 'packages: %s\n' "$*" >&2; }
 
 usage() {
-    sed -n '3,10s/^#\( \|$\)//p' "$0"
+    sed -n '3,11s/^#\( \|$\)//p' "$0"
     exit "$1"
 }
 
@@ -89,7 +91,7 @@ for word in "$@"; do
     -h | --help) usage 0 ;;
     *)
         if ! packages_of "$word" >/dev/null; then
-            say "there is no set '$word'; the sets are build, run, test, container and image"
+            say "there is no set '$word'; the sets are build, run, test, bench, container and image"
             exit 64
         fi
         sets+=("$word")
@@ -124,6 +126,7 @@ fi
 services=()
 case " ${missing[*]} " in *" redis-server "*) services+=(redis-server) ;; esac
 case " ${missing[*]} " in *" prometheus "*) services+=(prometheus.service) ;; esac
+case " ${missing[*]} " in *" prometheus-blackbox-exporter "*) services+=(prometheus-blackbox-exporter.service) ;; esac
 case " ${missing[*]} " in *" docker.io "*) services+=(docker.socket docker.service containerd.service) ;; esac
 if [ ${#services[@]} -gt 0 ]; then forbid_services; fi
 install_missing

@@ -252,6 +252,8 @@ static void check(const void *values, struct hb_buf *sentences)
                       (double)config->reap_after_ms / 1000, (double)config->heartbeat_timeout_ms / 1000);
     check_cidrs(config->poll_allow_cidrs, sentences);
     check_concurrency(config->poll_concurrency, sentences);
+    if (config->check_files != NULL)
+        config->check_files(config, sentences);
 }
 
 static const struct hb_conf conf = {

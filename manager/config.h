@@ -12,10 +12,12 @@
 
 #include "proto/base/conf.h"
 
-/* What GET /metrics gives to those who accept anything. */
-enum hb_metrics_format { HB_METRICS_JSON, HB_METRICS_PROMETHEUS };
-
 struct hb_manager_config {
+    /*
+     * Set by the caller before the load: looks into the files that the options name, and appends one sentence per fault,
+     * ended by a newline. NULL: nobody looks.
+     */
+    void (*check_files)(const struct hb_manager_config *config, struct hb_buf *sentences);
     char *redis_host;
     char *redis_username; /* NULL: none */
     char *redis_password; /* NULL: none */
@@ -40,7 +42,7 @@ struct hb_manager_config {
     char *poll_allow_cidrs;     /* NULL: all that may be polled at all */
     char *targets_file;         /* NULL: none */
     char *health_status_file;   /* NULL: none */
-    int metrics_default_format; /* enum hb_metrics_format */
+    int metrics_default_format; /* 0 json, 1 prometheus */
     bool metrics_per_worker;
     int log_level;  /* enum hb_log_level */
     int log_format; /* enum hb_log_format */

@@ -1,11 +1,11 @@
 /*
  * heartbeat-manager: initialise in order, run, tear down in reverse.
  *
- *   config → log → manager (core, mirror, outbox) → loop → Redis → HTTP and WebSocket → run
+ *   config → log → manager (core, mirror, outbox) → loop → Redis → poller → HTTP and WebSocket → run
  *
  * The shutdown follows what these library versions survive (each step lets go of handles, so that the loop ends by
- * itself): write what is left to Redis → timers and signals → Redis link → sockets with 1012 → lws context → the loop
- * runs dry → lws context again → uv_loop_close() must say 0.
+ * itself): polls cancelled, libcurl gone → write what is left to Redis → timers and signals → Redis link → sockets with
+ * 1012 → lws context → the loop runs dry → lws context again → uv_loop_close() must say 0.
  */
 #include <malloc.h>
 #include <signal.h>
@@ -13,11 +13,14 @@
 #include <sys/random.h>
 #include <unistd.h>
 
+#include "manager/app/targets_file.h"
 #include "manager/config.h"
 #include "manager/io/http_api.h"
 #include "manager/io/loop.h"
 #include "manager/io/lws_host.h"
+#include "manager/io/poller.h"
 #include "manager/io/redis_store.h"
+#include "manager/io/status_file.h"
 #include "proto/base/log.h"
 #include "proto/wire/health_probe.h"
 
@@ -25,16 +28,19 @@
  * glibc raises the threshold with the first such block, and keeps the rest. */
 #define LARGE_BLOCK_BYTES (128 * 1024)
 #define DRAIN_MS 500 /* a graceful stop waits at most so long for Redis */
+#define SENTENCES_BYTES_MAX 16384
 
 struct program {
     struct hb_manager_config config;
     struct hb_manager *manager;
     struct hb_loop *loop;
     struct hb_redis_store *store;
+    struct hb_poller *poller;
     struct hb_ingest *ingest;
     struct hb_http_api *api;
     struct hb_ws_endpoint *endpoint;
     struct hb_lws_host *host;
+    struct hb_status_file *status_file; /* NULL unless there is a HEALTH_STATUS_FILE */
 };
 
 /* ---- stopping ---- */
@@ -59,6 +65,8 @@ static void on_stop(void *self, bool again)
     }
     hb_log(HB_LOG_INFO, "stopping", HB_LI("workers", hb_registry_count(hb_manager_registry(program->manager))));
     hb_http_api_stop(program->api);
+    hb_poller_close(program->poller);
+    hb_status_file_close(program->status_file); /* before the sockets go: what that does is nobody's state */
     hb_redis_store_drain(program->store, DRAIN_MS, on_drained, program);
 }
 
@@ -75,6 +83,13 @@ static bool open_manager(struct program *program)
         .max_workers = (uint32_t)config->max_workers,
         .text_bytes_max = HB_TEXTS_BYTES_MAX,
         .timeline_bytes_max = HB_TIMELINES_BYTES_MAX,
+        .polling = true,
+        .poll_interval_ms = config->poll_interval_ms,
+        .poll_fast_ms = config->poll_fast_interval_ms,
+        .poll_concurrency = (uint32_t)config->poll_concurrency,
+        .poll_fall = (uint8_t)config->poll_fall,
+        .poll_rise = (uint8_t)config->poll_rise,
+        .degraded_error_rate = config->error_rate_degraded,
     };
 
     if (getrandom(rules.hash_seed, sizeof rules.hash_seed, 0) != sizeof rules.hash_seed)
@@ -103,7 +118,61 @@ static bool open_adapters(struct program *program)
         return false;
     program->api = hb_http_api_new(hb_loop_uv(program->loop), program->ingest, program->store, config->allowed_origins);
     hb_manager_set_sockets(program->manager, hb_ws_endpoint_port(program->endpoint));
-    return program->api != NULL;
+    if (program->api == NULL)
+        return false;
+    hb_http_api_configure_metrics(program->api, &(struct hb_http_metrics_config){
+                                                    .default_prometheus = config->metrics_default_format != 0,
+                                                    .per_worker = config->metrics_per_worker,
+                                                    .redis = hb_redis_store_counters(program->store),
+                                                });
+    return true;
+}
+
+static bool open_poller(struct program *program)
+{
+    const struct hb_manager_config *config = &program->config;
+    const struct hb_poller_config poller_config = {
+        .version = HB_VERSION,
+        .allow_cidrs = config->poll_allow_cidrs,
+        .forbidden_host = config->redis_host,
+        .forbidden_port = (uint16_t)config->redis_port,
+        .timeout_ms = config->poll_timeout_ms,
+        .concurrency = (uint32_t)config->poll_concurrency,
+    };
+
+    program->poller = hb_poller_new(hb_loop_uv(program->loop), &poller_config, program->manager);
+    return program->poller != NULL;
+}
+
+static bool open_status_file(struct program *program)
+{
+    const char *path = program->config.health_status_file;
+
+    if (path == NULL)
+        return true;
+    program->status_file = hb_status_file_new(hb_loop_uv(program->loop), path, program->manager);
+    return program->status_file != NULL;
+}
+
+/* The file was looked through before; whoever has changed it since hears of it here. */
+static bool enrol_targets(struct program *program)
+{
+    const struct hb_manager_config *config = &program->config;
+    struct hb_buf sentences;
+    size_t count = 0;
+    enum hb_err err;
+
+    if (config->targets_file == NULL)
+        return true;
+    hb_buf_init(&sentences, SENTENCES_BYTES_MAX);
+    err = hb_targets_file_apply(config->targets_file, (size_t)config->max_workers, program->manager, hb_moment_now(),
+                                &sentences, &count);
+    if (err == HB_OK)
+        hb_log(HB_LOG_INFO, "targets_read", HB_LS("path", config->targets_file), HB_LI("count", count));
+    else
+        hb_log(HB_LOG_ERROR, "targets_refused", HB_LS("path", config->targets_file), HB_LS("cause", sentences.bytes));
+    hb_buf_free(&sentences);
+    return err == HB_OK;
 }
 
 static bool listen_on(struct program *program)
@@ -122,15 +191,18 @@ static bool listen_on(struct program *program)
 
 static int serve(struct program *program)
 {
-    if (!open_manager(program) || !open_adapters(program)) {
+    if (!open_manager(program) || !open_adapters(program) || !open_poller(program) || !open_status_file(program)) {
         hb_log(HB_LOG_ERROR, "not_started", HB_LS("cause", hb_err_text(HB_ERR_NO_MEMORY)));
         return HB_EXIT_INTERNAL;
     }
+    if (!enrol_targets(program))
+        return HB_EXIT_CONFIG;
     if (!listen_on(program))
         return HB_EXIT_UNAVAILABLE;
     hb_loop_on_stop(program->loop, on_stop, program);
     hb_loop_start(program->loop);
     hb_redis_store_start(program->store);
+    hb_poller_start(program->poller);
     hb_log(HB_LOG_INFO, "manager_started", HB_LS("version", HB_VERSION), HB_LS("id", program->config.manager_id),
            HB_LS("bind", program->config.bind_host), HB_LI("port", program->config.manager_port),
            HB_LD("timeout", program->config.heartbeat_timeout_ms), HB_LS("redis_host", program->config.redis_host),
@@ -143,6 +215,8 @@ static int tear_down(struct program *program, int code)
 {
     int busy = 0;
 
+    hb_status_file_close(program->status_file);
+    hb_poller_close(program->poller);
     if (code != EXIT_SUCCESS && program->store != NULL)
         hb_redis_store_close(program->store);
     if (code != EXIT_SUCCESS && program->host != NULL)
@@ -154,9 +228,11 @@ static int tear_down(struct program *program, int code)
     hb_lws_host_free(program->host);
     if (program->loop != NULL)
         busy = hb_loop_close(program->loop);
+    hb_poller_free(program->poller);
     hb_http_api_free(program->api);
     hb_ws_endpoint_free(program->endpoint);
     hb_ingest_free(program->ingest);
+    hb_status_file_free(program->status_file);
     hb_manager_free(program->manager);
     if (code == EXIT_SUCCESS)
         hb_log(busy == 0 ? HB_LOG_INFO : HB_LOG_ERROR, "stopped", HB_LI("loop_close", busy));
@@ -176,9 +252,17 @@ static int run(struct program *program)
     return code;
 }
 
+static void check_files(const struct hb_manager_config *config, struct hb_buf *sentences)
+{
+    if (config->targets_file != NULL)
+        hb_targets_file_check(config->targets_file, (size_t)config->max_workers, sentences);
+    if (config->health_status_file != NULL)
+        hb_status_file_check(config->health_status_file, sentences);
+}
+
 int main(int argc, char **argv)
 {
-    struct program program = {0};
+    struct program program = {.config.check_files = check_files};
     int code = EXIT_SUCCESS;
 
     switch (hb_manager_config_load(&program.config, argc, argv, stdout, stderr)) {

@@ -107,7 +107,7 @@ allowed_symbols='
     ^(abort|__assert_fail)$ ^bcmp$
     ^hb_(map|heap)_[a-z0-9_]+$ ^hb_err_text$ ^hb_text_(of|equal)$ ^hb_(status|health|announced|reason)_text$
     ^hb_edge_channel$ ^hb_(id|name)_valid$
-    ^__(asan|ubsan|tsan|sanitizer|gcov|llvm|sancov)_ ^__stack_chk_fail$ ^_GLOBAL_OFFSET_TABLE_$ ^__mem(cpy|move|set)_chk$'
+    ^__(asan|ubsan|tsan|sanitizer|gcov|llvm|sancov)_ ^__(start|stop)___sancov_ ^__stack_chk_fail$ ^_GLOBAL_OFFSET_TABLE_$ ^__mem(cpy|move|set)_chk$'
 
 check_symbols() {
     local build object objects found=

@@ -12,7 +12,11 @@ struct hb_manager {
     struct hb_socket_port sockets;
     struct hb_store_port store;
     struct hb_poller_port poller;
+    struct hb_listener_port listeners[HB_LISTENERS_MAX];
+    size_t listener_count;
     struct hb_manager_counters counters;
+    struct hb_metrics metrics;
+    int64_t skew_ms; /* the gaps of all stalls */
 };
 
 static void no_socket(void *self, void *socket, uint16_t close_code)
@@ -43,6 +47,7 @@ struct hb_manager *hb_manager_new(struct hb_text id, const struct hb_registry_ru
     manager->sockets.close = no_socket;
     manager->store.wake = no_store;
     manager->poller.probe = no_probe;
+    hb_metrics_init(&manager->metrics);
     manager->registry = hb_registry_new(rules);
     manager->mirror = manager->registry != NULL ? hb_mirror_new(id, manager->registry) : NULL;
     manager->outbox = hb_outbox_new(HB_OUTBOX_MAX);
@@ -51,6 +56,7 @@ struct hb_manager *hb_manager_new(struct hb_text id, const struct hb_registry_ru
         return NULL;
     }
     hb_registry_set_epoch(manager->registry, (uint64_t)now.wall.ms);
+    hb_registry_set_restoring(manager->registry, true);
     return manager;
 }
 
@@ -77,6 +83,12 @@ void hb_manager_set_store(struct hb_manager *manager, struct hb_store_port store
 void hb_manager_set_poller(struct hb_manager *manager, struct hb_poller_port poller)
 {
     manager->poller = poller;
+}
+
+void hb_manager_add_listener(struct hb_manager *manager, struct hb_listener_port listener)
+{
+    if (manager->listener_count < HB_LISTENERS_MAX)
+        manager->listeners[manager->listener_count++] = listener;
 }
 
 /* ---- effects ---- */
@@ -137,6 +149,12 @@ static void fan_out_transition(struct hb_manager *manager, const struct hb_effec
         row_built(effect->worker, hb_mirror_change(manager->mirror, effect->worker));
 }
 
+static void tell_listeners(struct hb_manager *manager, const struct hb_effect *effect, struct hb_moment now)
+{
+    for (size_t i = 0; i < manager->listener_count; i++)
+        manager->listeners[i].changed(manager->listeners[i].self, effect, now);
+}
+
 static void fan_out(struct hb_manager *manager, const struct hb_effects *effects, struct hb_moment now)
 {
     bool worth_storing = false;
@@ -147,10 +165,12 @@ static void fan_out(struct hb_manager *manager, const struct hb_effects *effects
         switch (effect->kind) {
         case HB_EFFECT_TRANSITION:
             fan_out_transition(manager, effect, now.wall);
+            tell_listeners(manager, effect, now);
             worth_storing = true;
             break;
         case HB_EFFECT_ROW_CHANGED:
             row_built(effect->worker, hb_mirror_change(manager->mirror, effect->worker));
+            tell_listeners(manager, effect, now);
             worth_storing = true;
             break;
         case HB_EFFECT_PROBE:
@@ -165,17 +185,33 @@ static void fan_out(struct hb_manager *manager, const struct hb_effects *effects
         manager->store.wake(manager->store.self);
 }
 
+/* Whatever became of the input. */
+static void count(struct hb_manager *manager, const struct hb_input *input, enum hb_err err,
+                  const struct hb_effects *effects)
+{
+    struct hb_metrics *metrics = &manager->metrics;
+
+    if (effects->worker != NULL && input->kind == HB_INPUT_BEAT) {
+        manager->counters.beats++;
+        hb_metrics_beat(metrics, effects);
+    } else if (input->kind == HB_INPUT_POLLED) {
+        hb_metrics_polled(metrics, input->poll);
+    } else if (input->kind == HB_INPUT_PROBED) {
+        hb_metrics_probed(metrics, input->poll);
+    } else if (err == HB_ERR_CONFLICT) {
+        metrics->id_conflicts++;
+    }
+    hb_metrics_effects(metrics, effects);
+}
+
 enum hb_err hb_manager_apply(struct hb_manager *manager, const struct hb_input *input, struct hb_moment now)
 {
     struct hb_effects effects;
     enum hb_err err = hb_registry_step(manager->registry, input, now, &effects);
 
-    if (effects.worker != NULL) {
-        if (input->kind == HB_INPUT_BEAT)
-            manager->counters.beats++;
-        if (effects.count == 0)
-            row_built(effects.worker, hb_mirror_touch(manager->mirror, effects.worker));
-    }
+    count(manager, input, err, &effects);
+    if (effects.worker != NULL && effects.count == 0)
+        row_built(effects.worker, hb_mirror_touch(manager->mirror, effects.worker));
     fan_out(manager, &effects, now);
     return err;
 }
@@ -187,6 +223,8 @@ bool hb_manager_expire(struct hb_manager *manager, struct hb_moment now, unsigne
     while (most-- > 0) {
         if (!hb_registry_expire(manager->registry, now, &effects))
             return false;
+        hb_metrics_effects(&manager->metrics, &effects);
+        hb_metrics_expired(&manager->metrics, &effects, hb_registry_rules(manager->registry));
         fan_out(manager, &effects, now);
     }
     return hb_registry_next_deadline(manager->registry).ms <= now.mono.ms;
@@ -200,6 +238,7 @@ hb_mono_ms hb_manager_next_deadline(const struct hb_manager *manager)
 void hb_manager_stalled(struct hb_manager *manager, int64_t gap_ms)
 {
     manager->counters.stalls++;
+    manager->skew_ms += gap_ms;
     hb_registry_skew(manager->registry, gap_ms);
     hb_log(HB_LOG_WARN, "manager_stall", HB_LD("gap", gap_ms), HB_LI("workers", hb_registry_count(manager->registry)));
 }
@@ -217,6 +256,11 @@ void hb_manager_stored_epoch(struct hb_manager *manager, uint64_t stored_epoch)
 
         row_built(worker, hb_mirror_change(manager->mirror, worker));
     }
+}
+
+void hb_manager_restored(struct hb_manager *manager)
+{
+    hb_registry_set_restoring(manager->registry, false);
 }
 
 struct hb_text hb_manager_id(const struct hb_manager *manager)
@@ -242,4 +286,14 @@ struct hb_outbox *hb_manager_outbox(struct hb_manager *manager)
 struct hb_manager_counters *hb_manager_counters(struct hb_manager *manager)
 {
     return &manager->counters;
+}
+
+struct hb_metrics *hb_manager_metrics(struct hb_manager *manager)
+{
+    return &manager->metrics;
+}
+
+hb_mono_ms hb_manager_registry_time(const struct hb_manager *manager, hb_mono_ms now)
+{
+    return (hb_mono_ms){now.ms - manager->skew_ms};
 }

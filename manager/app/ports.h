@@ -27,4 +27,16 @@ struct hb_poller_port {
     void (*probe)(void *self, const struct hb_worker *worker);
 };
 
+#define HB_LISTENERS_MAX 4
+
+/* Whoever wants to hear of every change as it happens. Calls never block and never call back into the manager. */
+struct hb_listener_port {
+    void *self;
+    /*
+     * A transition, or another change of a row: effect->kind is HB_EFFECT_TRANSITION or HB_EFFECT_ROW_CHANGED. What is
+     * gone (effect->gone) can still be read, until this returns.
+     */
+    void (*changed)(void *self, const struct hb_effect *effect, struct hb_moment now);
+};
+
 #endif

@@ -420,10 +420,13 @@ bool hb_registry_expire(struct hb_registry *registry, struct hb_moment now, stru
 
     effects->count = 0;
     effects->worker = NULL;
+    effects->interval_ms = 0;
     if (node == NULL || node->key > turn.now.ms)
         return false;
     if (hb_worker_visible(worker)) {
         expire_worker(&turn, worker);
+    } else if (worker->status == HB_STATUS_REMOVED && registry->restoring) {
+        hb_heap_set(&registry->deadlines, node, turn.now.ms + HB_REMOVED_FOR_MS); /* its row may still come */
     } else { /* nothing moves the deadline of these without arming them anew */
         if (worker->socket != NULL)
             hb_turn_close_socket(&turn, worker, HB_CLOSE_POLICY);
@@ -455,6 +458,11 @@ bool hb_registry_take_poll(struct hb_registry *registry, struct hb_moment now, c
 hb_mono_ms hb_registry_next_poll(const struct hb_registry *registry)
 {
     return hb_mono_add(hb_poll_schedule_next(&registry->polls), registry->skew_ms);
+}
+
+void hb_registry_set_restoring(struct hb_registry *registry, bool restoring)
+{
+    registry->restoring = restoring;
 }
 
 void hb_registry_skew(struct hb_registry *registry, int64_t gap_ms)

@@ -81,6 +81,7 @@ struct hb_effect {
 
 struct hb_effects {
     struct hb_worker *worker; /* whose figures are new, by a beat or a poll; NULL after anything else */
+    int64_t interval_ms;      /* of a beat: since the contact before it */
     size_t count;
     struct hb_effect items[HB_EFFECTS_MAX];
 };
@@ -116,6 +117,12 @@ bool hb_registry_take_poll(struct hb_registry *registry, struct hb_moment now, c
                            uint64_t *ret_ticket);
 /* On the monotonic clock: when hb_registry_take_poll may give one; HB_MONO_NEVER: not before a poll has ended. */
 hb_mono_ms hb_registry_next_poll(const struct hb_registry *registry);
+
+/*
+ * While restoring is true, rows of an earlier life may still come: ids that are removed meanwhile are remembered, so
+ * that their rows bring nobody back. False at first.
+ */
+void hb_registry_set_restoring(struct hb_registry *registry, bool restoring);
 
 /* The manager was away for gap_ms: every deadline moves by it. */
 void hb_registry_skew(struct hb_registry *registry, int64_t gap_ms);

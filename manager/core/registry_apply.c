@@ -105,6 +105,20 @@ static enum hb_err apply_register(struct hb_turn *turn, struct hb_worker *worker
     return err;
 }
 
+/* ---- removed ids, whose entries may outlive the time in which they are refused ---- */
+
+static bool is_refused(const struct hb_turn *turn, const struct hb_worker *worker)
+{
+    return worker->status == HB_STATUS_REMOVED &&
+           (!turn->registry->restoring || hb_mono_between(worker->last_contact, turn->now) < HB_REMOVED_FOR_MS);
+}
+
+static void forget_removal(struct hb_turn *turn, struct hb_worker *worker)
+{
+    if (worker->status == HB_STATUS_REMOVED)
+        hb_entry_reset(turn, worker);
+}
+
 /* ---- sockets ---- */
 
 /* Whether one more takeover now would be one too many; if not, remembers it. */
@@ -151,13 +165,14 @@ static enum hb_err apply_socket_opened(struct hb_turn *turn, struct hb_worker *w
         err = hb_entry_create(turn, input->id, &worker);
         if (err != HB_OK)
             return err;
-    } else if (worker->status == HB_STATUS_REMOVED) {
+    } else if (is_refused(turn, worker)) {
         return HB_ERR_REFUSED;
     } else if (worker->socket != NULL) {
         err = take_over(turn, worker);
         if (err != HB_OK)
             return err;
     }
+    forget_removal(turn, worker);
     before = hb_turn_before(turn, worker);
     worker->socket = input->socket;
     worker->last_contact = turn->now;
@@ -280,6 +295,7 @@ static enum hb_err beat_entry(struct hb_turn *turn, struct hb_worker *worker, co
     else if (beat->kind == HB_BEAT_DRAINING)
         worker->draining = true;
     turn->effects->worker = worker;
+    turn->effects->interval_ms = before.silence_ms;
     reason = worker->draining && !before.draining ? HB_REASON_DRAINING : HB_REASON_BEAT;
     if (news)
         hb_turn_settle_row(turn, worker, &before, reason, false);
@@ -288,30 +304,37 @@ static enum hb_err beat_entry(struct hb_turn *turn, struct hb_worker *worker, co
     return HB_OK;
 }
 
+static enum hb_err apply_goodbye(struct hb_turn *turn, struct hb_worker *worker)
+{
+    if (worker == NULL || worker->status == HB_STATUS_REMOVED)
+        return HB_ERR_UNKNOWN;
+    if (!hb_worker_visible(worker)) {
+        hb_turn_close_socket(turn, worker, HB_CLOSE_NORMAL);
+        hb_entry_destroy(turn->registry, worker);
+        return HB_OK;
+    }
+    say_goodbye(turn, worker);
+    return HB_OK;
+}
+
 static enum hb_err apply_beat(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input)
 {
     bool created = false;
     enum hb_err err;
 
-    if (worker != NULL && worker->status == HB_STATUS_REMOVED)
+    if (worker != NULL && is_refused(turn, worker))
         return HB_ERR_REFUSED;
     if (input->socket != NULL && (worker == NULL || worker->socket != input->socket))
         return HB_ERR_STALE;
-    if (input->beat->kind == HB_BEAT_BYE) {
-        if (worker == NULL)
-            return HB_ERR_UNKNOWN;
-        if (!hb_worker_visible(worker)) {
-            hb_turn_close_socket(turn, worker, HB_CLOSE_NORMAL);
-            hb_entry_destroy(turn->registry, worker);
-            return HB_OK;
-        }
-        say_goodbye(turn, worker);
-        return HB_OK;
-    }
+    if (input->beat->kind == HB_BEAT_BYE)
+        return apply_goodbye(turn, worker);
     if (worker == NULL) {
         err = hb_entry_create(turn, input->id, &worker);
         if (err != HB_OK)
             return err;
+        created = true;
+    } else if (worker->status == HB_STATUS_REMOVED) {
+        forget_removal(turn, worker);
         created = true;
     }
     err = beat_entry(turn, worker, input);
@@ -340,6 +363,7 @@ enum hb_err hb_registry_step(struct hb_registry *registry, const struct hb_input
 
     effects->count = 0;
     effects->worker = NULL;
+    effects->interval_ms = 0;
     switch (input->kind) {
     case HB_INPUT_REGISTER:
         return apply_register(&turn, worker, input);

@@ -17,6 +17,7 @@ struct hb_registry {
     size_t ordered_cap;
     int64_t skew_ms;
     uint64_t epoch, seq;
+    bool restoring;
     struct hb_text_budget texts;
     struct hb_timeline_budget timelines;
     struct hb_poll_schedule polls;

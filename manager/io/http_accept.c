@@ -115,23 +115,25 @@ enum hb_gzip_wish hb_accept_gzip(struct hb_text accept_encoding)
 
 /* ---- Accept ---- */
 
-/* How exactly a media range names a type: 3 itself, 2 type/ *, 1 everything, 0 not at all. */
+/* How exactly a media range names a type. */
+enum { RANGE_OTHER, RANGE_ALL, RANGE_MAIN_TYPE, RANGE_ITSELF };
+
 static int exactness(struct hb_text range, const char *type)
 {
     size_t main_len = (size_t)(strchr(type, '/') - type) + 1;
 
     if (is_word(range, type))
-        return 3;
+        return RANGE_ITSELF;
     if (range.len == main_len + 1 && range.bytes[main_len] == '*' && strncasecmp(range.bytes, type, main_len) == 0)
-        return 2;
-    return is_word(range, "*/*") ? 1 : 0;
+        return RANGE_MAIN_TYPE;
+    return is_word(range, "*/*") ? RANGE_ALL : RANGE_OTHER;
 }
 
-/* The weight that the most exact of the ranges gives the type. */
-static int weight_of_type(struct hb_text accept, const char *type)
+/* The weight that the most exact of the ranges gives the type, of those that are at least so exact. */
+static int weight_of_type(struct hb_text accept, const char *type, int least)
 {
     struct hb_text element;
-    int best = 0;
+    int best = least;
     int found = 0;
 
     while (next_element(&accept, ',', &element)) {
@@ -139,7 +141,7 @@ static int weight_of_type(struct hb_text accept, const char *type)
         int weight = split_weight(element, &range);
         int exact = exactness(range, type);
 
-        if (weight == BAD_WEIGHT || exact == 0 || exact < best)
+        if (weight == BAD_WEIGHT || exact < best)
             continue;
         found = exact == best && found > weight ? found : weight;
         best = exact;
@@ -147,9 +149,19 @@ static int weight_of_type(struct hb_text accept, const char *type)
     return found;
 }
 
+int hb_accept_weight(struct hb_text accept, const char *type)
+{
+    return weight_of_type(accept, type, RANGE_ALL);
+}
+
+int hb_accept_named_weight(struct hb_text accept, const char *type)
+{
+    return weight_of_type(accept, type, RANGE_ITSELF);
+}
+
 bool hb_accept_prefers_html(struct hb_text accept)
 {
-    return weight_of_type(accept, "text/html") > weight_of_type(accept, "application/json");
+    return hb_accept_weight(accept, "text/html") > hb_accept_weight(accept, "application/json");
 }
 
 /* ---- If-None-Match ---- */

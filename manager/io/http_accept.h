@@ -23,6 +23,11 @@ enum hb_gzip_wish hb_accept_gzip(struct hb_text accept_encoding);
 /* Of Accept: whether HTML is more welcome than JSON, as only browsers say. Absent means no. */
 bool hb_accept_prefers_html(struct hb_text accept);
 
+/* Of Accept: the weight that the most exact of its ranges gives to a type, as `text/plain`. Absent means 0. */
+int hb_accept_weight(struct hb_text accept, const char *type);
+/* The same of those ranges alone that name the type itself. */
+int hb_accept_named_weight(struct hb_text accept, const char *type);
+
 /* Whether If-None-Match holds the entity tag (with its quotes), compared weakly, or is `*`. Absent means no. */
 bool hb_etag_listed(struct hb_text if_none_match, struct hb_text etag);
 

@@ -18,6 +18,7 @@ struct hb_http_api {
     struct hb_exchange_handler handler;
     struct hb_documents *documents;
     struct hb_http_listing *listing;
+    struct hb_http_metrics *metrics;
 };
 
 struct route {
@@ -58,6 +59,20 @@ static void answer_timeline(struct hb_http_api *api, struct hb_exchange *exchang
 static void answer_maintenance(struct hb_http_api *api, struct hb_exchange *exchange, struct hb_text id)
 {
     hb_http_maintenance_answer(api->ingest, exchange, id);
+}
+
+/* ---- for Prometheus and the like ---- */
+
+static void answer_metrics(struct hb_http_api *api, struct hb_exchange *exchange, struct hb_text unused)
+{
+    (void)unused;
+    hb_http_metrics_answer(api->metrics, exchange);
+}
+
+static void answer_targets(struct hb_http_api *api, struct hb_exchange *exchange, struct hb_text unused)
+{
+    (void)unused;
+    hb_http_targets_answer(api->metrics, exchange);
 }
 
 /* ---- the manager itself ---- */
@@ -107,6 +122,8 @@ static const struct route routes[] = {
     {"/workers/*/heartbeat", "GET, POST", answer_heartbeat},
     {"/workers/*/timeline", "GET, HEAD", answer_timeline},
     {"/workers/*/maintenance", "POST, DELETE", answer_maintenance},
+    {"/metrics", "GET, HEAD", answer_metrics},
+    {"/sd/prometheus", "GET, HEAD", answer_targets},
     {"/livez", "GET, HEAD", answer_live},
     {"/healthz", "GET, HEAD", answer_live},
     {"/readyz", "GET, HEAD", answer_ready},
@@ -237,10 +254,16 @@ struct hb_http_api *hb_http_api_new(struct uv_loop_s *loop, struct hb_ingest *in
     api->handler = (struct hb_exchange_handler){.self = api, .admit = admit, .handle = handle};
     api->documents = hb_documents_new(loop);
     api->listing = api->documents != NULL ? hb_http_listing_new(hb_ingest_manager(ingest), api->documents) : NULL;
-    if (api->listing != NULL)
+    api->metrics = api->listing != NULL ? hb_http_metrics_new(hb_ingest_manager(ingest), store, api->documents) : NULL;
+    if (api->metrics != NULL)
         return api;
     hb_http_api_free(api);
     return NULL;
+}
+
+void hb_http_api_configure_metrics(struct hb_http_api *api, const struct hb_http_metrics_config *config)
+{
+    hb_http_metrics_configure(api->metrics, config);
 }
 
 void hb_http_api_stop(struct hb_http_api *api)
@@ -252,6 +275,7 @@ void hb_http_api_free(struct hb_http_api *api)
 {
     if (api == NULL)
         return;
+    hb_http_metrics_free(api->metrics);
     hb_http_listing_free(api->listing);
     hb_documents_free(api->documents);
     free(api);

@@ -8,6 +8,7 @@
 
 #include "manager/app/ingest.h"
 #include "manager/io/http_exchange.h"
+#include "manager/io/http_metrics.h"
 #include "manager/io/redis_store.h"
 
 struct uv_loop_s;
@@ -19,6 +20,8 @@ struct hb_http_api;
  */
 struct hb_http_api *hb_http_api_new(struct uv_loop_s *loop, struct hb_ingest *ingest, struct hb_redis_store *store,
                                     const char *allowed_origins);
+/* How /metrics is to look: once, at start. */
+void hb_http_api_configure_metrics(struct hb_http_api *api, const struct hb_http_metrics_config *config);
 /* From here on everything but /livez is answered with 503 and a close, and the store is not used any more. */
 void hb_http_api_stop(struct hb_http_api *api);
 void hb_http_api_free(struct hb_http_api *api);

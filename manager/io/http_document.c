@@ -33,8 +33,9 @@ enum form {
 struct hb_document {
     struct hb_documents *all;
     unsigned users;
-    char tag[TAG_SIZE]; /* the entity tag without quotes and form */
+    char tag[TAG_SIZE]; /* the entity tag without quotes and form; empty: it has none */
     char *link;         /* NULL none */
+    const char *type;   /* of its content; static */
     struct hb_shared_body *forms[FORM_COUNT];
 };
 
@@ -111,6 +112,7 @@ static struct hb_document *create(struct hb_documents *documents, struct hb_buf 
         return NULL;
     document->all = documents;
     document->users = 1;
+    document->type = JSON_TYPE;
     document->link = link != NULL ? strdup(link) : NULL;
     document->forms[FORM_PLAIN] = hb_shared_body_new(json, &documents->bytes);
     if (document->forms[FORM_PLAIN] != NULL && (link == NULL || document->link != NULL))
@@ -205,11 +207,12 @@ static void write_etag(const struct hb_document *document, unsigned form, char o
 
 static void write_extra(const struct hb_document *document, unsigned form, bool with_body, char out[EXTRA_BYTES])
 {
+    bool tagged = document->tag[0] != '\0';
     char etag[ETAG_SIZE];
 
     write_etag(document, form, etag);
-    snprintf(out, EXTRA_BYTES, "ETag: %s\r\n" VARY "%s%s%s%s", etag,
-             with_body && (form & FORM_GZIP) != 0 ? "Content-Encoding: gzip\r\n" : "",
+    snprintf(out, EXTRA_BYTES, "%s%s%s" VARY "%s%s%s%s", tagged ? "ETag: " : "", tagged ? etag : "",
+             tagged ? "\r\n" : "", with_body && (form & FORM_GZIP) != 0 ? "Content-Encoding: gzip\r\n" : "",
              document->link != NULL ? "Link: <" : "", document->link != NULL ? document->link : "",
              document->link != NULL ? ">; rel=\"next\"\r\n" : "");
 }
@@ -222,7 +225,7 @@ static void answer_with(struct hb_document *document, unsigned form, struct hb_e
     if (document->forms[form] == NULL)
         form = FORM_PLAIN;
     write_extra(document, form, true, extra);
-    hb_exchange_answer(exchange, 200, JSON_TYPE, extra, hb_shared_body_keep(document->forms[form]));
+    hb_exchange_answer(exchange, 200, document->type, extra, hb_shared_body_keep(document->forms[form]));
 }
 
 static bool answer_unchanged(const struct hb_document *document, unsigned form, struct hb_text if_none_match,
@@ -231,6 +234,8 @@ static bool answer_unchanged(const struct hb_document *document, unsigned form, 
     char etag[ETAG_SIZE];
     char extra[EXTRA_BYTES];
 
+    if (document->tag[0] == '\0')
+        return false;
     write_etag(document, form, etag);
     if (!hb_etag_listed(if_none_match, hb_text_of(etag)))
         return false;
@@ -332,7 +337,8 @@ static unsigned wished_form(const struct hb_document *document, const struct hb_
     unsigned form = FORM_PLAIN;
     enum hb_gzip_wish gzip;
 
-    if (hb_accept_prefers_html(header_of(exchange, WSI_TOKEN_HTTP_ACCEPT, value)))
+    if (strcmp(document->type, JSON_TYPE) == 0 &&
+        hb_accept_prefers_html(header_of(exchange, WSI_TOKEN_HTTP_ACCEPT, value)))
         form |= FORM_INDENTED;
     gzip = hb_accept_gzip(header_of(exchange, WSI_TOKEN_HTTP_ACCEPT_ENCODING, value));
     if (gzip == HB_GZIP_ALWAYS || (gzip == HB_GZIP_YES && document->forms[FORM_PLAIN]->len >= WORTH_GZIP_BYTES))
@@ -367,4 +373,16 @@ void hb_documents_answer_once(struct hb_documents *documents, struct hb_exchange
     hb_document_answer(document, exchange);
     hb_document_drop(document);
     hb_buf_free(json);
+}
+
+void hb_documents_answer_fresh(struct hb_documents *documents, struct hb_exchange *exchange, struct hb_buf *bytes,
+                               const char *type)
+{
+    struct hb_document *document = create(documents, bytes, NULL);
+
+    if (document != NULL && type != NULL)
+        document->type = type;
+    hb_document_answer(document, exchange);
+    hb_document_drop(document);
+    hb_buf_free(bytes);
 }

@@ -57,5 +57,11 @@ void hb_document_answer(struct hb_document *document, struct hb_exchange *exchan
 /* For a body that nobody else will ask for: document, answer, drop. */
 void hb_documents_answer_once(struct hb_documents *documents, struct hb_exchange *exchange, struct hb_buf *json,
                               const char *link);
+/*
+ * For what is new each time, as figures are: no entity tag, so nothing is hashed and nobody gets 304. type: of the
+ * content, a static text, and then never indented; NULL is JSON.
+ */
+void hb_documents_answer_fresh(struct hb_documents *documents, struct hb_exchange *exchange, struct hb_buf *bytes,
+                               const char *type);
 
 #endif

@@ -18,13 +18,19 @@ struct hb_loop {
     void (*stop)(void *self, bool again);
     void *stop_self;
     bool stopping;
-    bool sockets_read; /* since the deadline was due */
+    hb_mono_ms looked; /* whatever was due by then has had its sockets read since */
 
     bool gathering;           /* beats came fast in the last window */
     uint64_t last_look_ns;    /* when sockets were looked at last */
     uint64_t window_start_ns; /* of the measurement of their rate */
     uint64_t window_beats;
 };
+
+static void expire_until(struct hb_loop *loop, hb_mono_ms until, struct hb_moment now)
+{
+    for (unsigned i = 0; i < HB_LOOP_EXPIRE_MOST && hb_manager_next_deadline(loop->manager).ms <= until.ms; i++)
+        hb_manager_expire(loop->manager, now, 1);
+}
 
 static void on_deadline(uv_timer_t *timer)
 {
@@ -33,17 +39,18 @@ static void on_deadline(uv_timer_t *timer)
     int64_t late_ms = hb_mono_between(loop->armed_for, now.mono);
 
     loop->armed_for = HB_MONO_NEVER;
+    hb_histogram_add(&hb_manager_metrics(loop->manager)->loop_lag, late_ms);
     if (late_ms > HB_LOOP_LATE_MS) {
-        loop->sockets_read = false;
         hb_manager_stalled(loop->manager, late_ms);
         return; /* sockets are read before the timer is due again */
     }
-    if (!loop->sockets_read) { /* a beat may lie there unread: one look, and whoever is silent then is silent */
-        loop->sockets_read = true;
-        return;
-    }
-    loop->sockets_read = false;
-    hb_manager_expire(loop->manager, now, HB_LOOP_EXPIRE_MOST);
+    /*
+     * A beat may lie there unread: only what was due before the sockets were read last is expired, and what has become
+     * due since then has its look first.
+     */
+    expire_until(loop, loop->looked, now);
+    if (hb_manager_next_deadline(loop->manager).ms <= now.mono.ms)
+        loop->looked = now.mono;
 }
 
 static void measure_rate(struct hb_loop *loop, uint64_t now_ns)
@@ -120,6 +127,7 @@ struct hb_loop *hb_loop_new(struct hb_manager *manager)
     }
     loop->manager = manager;
     loop->armed_for = HB_MONO_NEVER;
+    loop->looked.ms = INT64_MIN;
     uv_timer_init(&loop->uv, &loop->deadline);
     uv_prepare_init(&loop->uv, &loop->turn_end);
     uv_signal_init(&loop->uv, &loop->signals[0]);

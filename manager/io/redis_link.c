@@ -41,6 +41,7 @@ struct pending {
     hb_redis_reply_fn reply_fn;
     void *self;
     hb_mono_ms sent;
+    uint64_t sent_ns;
 };
 
 struct hb_redis_link {
@@ -155,6 +156,8 @@ static void on_reply(redisAsyncContext *context, void *reply, void *data)
     if (link == NULL)
         return;
     link->last_heard = hb_mono_now();
+    if (link->config.round_trips != NULL && reply != NULL)
+        hb_histogram_add(link->config.round_trips, (int64_t)((uv_hrtime() - answered.sent_ns) / 1000));
     answered.reply_fn(answered.self, link->state == ENDING ? NULL : reply);
 }
 
@@ -192,7 +195,7 @@ static enum hb_err send_command(struct hb_redis_link *link, int argc, const stru
     pending = malloc(sizeof *pending);
     if (pending == NULL)
         return HB_ERR_NO_MEMORY;
-    *pending = (struct pending){.reply_fn = reply_fn, .self = self, .sent = hb_mono_now()};
+    *pending = (struct pending){.reply_fn = reply_fn, .self = self, .sent = hb_mono_now(), .sent_ns = uv_hrtime()};
     hb_link_init(&pending->link);
     if (redisAsyncFormattedCommand(link->context, on_reply, pending, link->wire.bytes, link->wire.len) != REDIS_OK) {
         free(pending);

@@ -13,6 +13,7 @@
 
 #include <stdbool.h>
 
+#include "manager/app/histogram.h"
 #include "proto/base/buf.h"
 
 #define HB_REDIS_RETRY_MS 500
@@ -26,6 +27,7 @@ struct hb_redis_link_config {
     const char *host, *username, *password; /* username and password may be NULL; all outlive the link */
     uint16_t port;
     int db;
+    struct hb_histogram *round_trips; /* us from a command to its answer are added to it; NULL: nobody wants to know */
 };
 
 struct hb_redis_link_events {

@@ -1,9 +1,9 @@
 /*
  * The conversation with Redis, one step at a time; nothing overlaps, so an answer always belongs to the phase:
  *
- *   DOWN ──up──► SCRIPT ──► META ──first time──► READ (restore) ──► FLOW ◄─► one batch in flight
- *                             ├──gone or behind──► READ (ghosts) ──────┘ ▲
- *                             └──where we left it────────────────────────┘
+ *   DOWN ──up──► SCRIPT ──► META ──first time──► FENCE ──► READ (restore) ──► FLOW ◄─► one batch in flight
+ *                             ├──gone or behind──────────► READ (ghosts) ──────┘ ▲
+ *                             └──where we left it────────────────────────────────┘
  *
  * Any step may be refused: then PAUSED, and the retry timer takes it up where it was, or at META for a pass over the
  * hash. A batch that is answered BEHIND goes to READ (ghosts), and so does one that found fewer fields in the hash than
@@ -30,7 +30,7 @@
 #define SHA_LEN 40
 #define FIELD_SIZE (HB_HOST_MAX + 16)
 
-enum phase { DOWN, SCRIPT, META, READ, FLOW, PAUSED, CLOSED };
+enum phase { DOWN, SCRIPT, META, FENCE, READ, FLOW, PAUSED, CLOSED };
 
 struct hb_redis_session {
     uv_timer_t retry; /* ends PAUSED */
@@ -119,10 +119,12 @@ static void on_read(void *self, const char *error)
         refused(session, error, META);
         return;
     }
-    if (session->loaded)
+    if (session->loaded) {
         hb_redis_batch_rewrite(session->batch);
-    else
+    } else {
         hb_manager_stored_epoch(session->manager, hb_redis_load_epoch(session->load));
+        hb_manager_restored(session->manager);
+    }
     session->loaded = true;
     enter(session, FLOW);
 }
@@ -197,7 +199,7 @@ static bool events_were_lost(const struct hb_redis_session *session)
     return hb_outbox_lost(outbox) > 0 && hb_outbox_lost_seq(outbox) > session->reconciled_seq;
 }
 
-static void send_batch(struct hb_redis_session *session)
+static enum hb_err call_script(struct hb_redis_session *session, hb_redis_reply_fn fn)
 {
     const struct hb_script_head head = {
         .sha = hb_text_of(session->sha),
@@ -211,8 +213,13 @@ static void send_batch(struct hb_redis_session *session)
     const struct hb_text *argv;
     int argc = hb_script_command(hb_redis_batch_args(session->batch), &head, &argv);
 
+    return command(session, argc, argv, fn);
+}
+
+static void send_batch(struct hb_redis_session *session)
+{
     session->check = false;
-    if (command(session, argc, argv, on_batch) == HB_OK) {
+    if (call_script(session, on_batch) == HB_OK) {
         session->in_flight = true;
         return;
     }
@@ -290,7 +297,7 @@ static void on_meta(void *self, const struct redisReply *reply)
         hb_manager_stored_epoch(session->manager, stored_epoch);
         session->begin = true;
         session->reconciled_seq = hb_registry_seq(session->registry);
-        enter(session, READ);
+        enter(session, FENCE);
     } else if (stored_epoch > epoch) {
         fenced(session, META);
     } else if (session->begin) {
@@ -317,6 +324,34 @@ static enum hb_err ask_meta(struct hb_redis_session *session)
     return command(session, 5, argv, on_meta);
 }
 
+/*
+ * Before rows of an earlier life are read, meta becomes ours: a batch of that life which Redis has held up would else
+ * change them behind our back. Where Redis takes no writes there is nothing that could, and the rows are read all the
+ * same.
+ */
+static void on_fenced_off(void *self, const struct redisReply *reply)
+{
+    struct hb_redis_session *session = self;
+    struct hb_script_result unused;
+    enum hb_script_answer answer;
+
+    if (reply == NULL)
+        return;
+    answer = hb_script_read(reply, &unused);
+    if (answer == HB_SCRIPT_FENCED)
+        fenced(session, META);
+    else if (answer == HB_SCRIPT_UNLOADED)
+        enter(session, SCRIPT);
+    else
+        enter(session, READ);
+}
+
+static enum hb_err fence_off(struct hb_redis_session *session)
+{
+    hb_script_args_clear(hb_redis_batch_args(session->batch));
+    return call_script(session, on_fenced_off);
+}
+
 static enum hb_err read_hash(struct hb_redis_session *session)
 {
     return session->loaded ? hb_redis_load_find_ghosts(session->load) : hb_redis_load_restore(session->load);
@@ -333,6 +368,9 @@ static void enter(struct hb_redis_session *session, enum phase phase)
         break;
     case META:
         err = ask_meta(session);
+        break;
+    case FENCE:
+        err = fence_off(session);
         break;
     case READ:
         err = read_hash(session);
@@ -429,15 +467,17 @@ struct hb_redis_session *hb_redis_session_new(struct uv_loop_s *loop, const stru
                                               struct hb_manager *manager, struct hb_redis_session_events events)
 {
     struct hb_redis_session *session = calloc(1, sizeof *session);
+    struct hb_redis_link_config link_config = *config;
 
     if (session == NULL)
         return NULL;
+    link_config.round_trips = &hb_manager_metrics(manager)->redis_round_trip;
     session->manager = manager;
     session->registry = hb_manager_registry(manager);
     session->events = events;
     hb_redis_trouble_init(&session->trouble);
     session->batch = hb_redis_batch_new(manager);
-    session->link = hb_redis_link_new(loop, config, (struct hb_redis_link_events){session, on_up, on_down});
+    session->link = hb_redis_link_new(loop, &link_config, (struct hb_redis_link_events){session, on_up, on_down});
     if (session->link != NULL)
         session->load =
             hb_redis_load_new(session->link, manager, (struct hb_redis_load_events){session, on_ghost, on_read});

@@ -379,8 +379,8 @@ static enum hb_conf_outcome load_values(struct load *load, int argc, char **argv
     read_argv(load, argc, argv);
     for (size_t i = 0; i < load->conf->option_count; i++)
         resolve(load, &load->conf->options[i], &load->settings[i]);
-    if (!load->usage_wrong && !load->values_wrong)
-        check_across(load);
+    if (!load->usage_wrong && !load->values_wrong && !load->asked[HB_CONF_BUILTIN_HEALTH])
+        check_across(load); /* who only asks its sibling needs to know where it listens, and no more */
     if (load->usage_wrong || load->values_wrong) {
         fprintf(load->err, "Run '%s --help' to see all options.\n", load->conf->program);
         return load->usage_wrong ? HB_CONF_EXIT_USAGE : HB_CONF_EXIT_CONFIG;

@@ -18,7 +18,7 @@
 
 #define MESSAGE_BYTES_MAX HB_ROW_BYTES_MAX /* the longest thing anybody decodes */
 #define SHOWN_MAX 40                       /* bytes of a value that a sentence shows */
-#define LENIENT_DIGITS_MAX 18              /* of an integer: never more than json-c takes */
+#define LENIENT_DIGITS_MAX 18              /* beyond 64 bits json-c clamps (0.16) or refuses (later) */
 
 struct field {
     enum hb_json_kind kind;

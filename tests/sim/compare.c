@@ -22,12 +22,9 @@ static bool same_flags(const struct hb_model_worker *model, const struct hb_work
         const char *name;
         bool is, should;
     } flags[] = {
-        {"serving", worker->serving, model->serving},
-        {"beats", worker->beats, model->beats},
-        {"draining", worker->draining, model->draining},
-        {"maintenance", worker->maintenance, model->maintenance},
-        {"unverified", worker->unverified, model->unverified},
-        {"id_conflict", worker->id_conflict, model->conflict},
+        {"serving", worker->serving, model->serving},          {"beats", worker->beats, model->beats},
+        {"draining", worker->draining, model->draining},       {"maintenance", worker->maintenance, model->maintenance},
+        {"unverified", worker->unverified, model->unverified}, {"id_conflict", worker->id_conflict, model->conflict},
     };
 
     for (size_t i = 0; i < sizeof flags / sizeof flags[0]; i++) {
@@ -48,8 +45,7 @@ bool hb_compare_worker(const struct hb_model_worker *model, const struct hb_work
         return differ(text, "its status is %s and should be %s", hb_status_text((enum hb_status)worker->status),
                       hb_status_text((enum hb_status)model->status));
     if (worker->announced != model->announced)
-        return differ(text, "announced is %s and should be %s",
-                      hb_announced_text((enum hb_announced)worker->announced),
+        return differ(text, "announced is %s and should be %s", hb_announced_text((enum hb_announced)worker->announced),
                       hb_announced_text((enum hb_announced)model->announced));
     if (worker->reason != model->reason)
         return differ(text, "its reason is %s and should be %s", hb_reason_text((enum hb_reason)worker->reason),
@@ -59,14 +55,14 @@ bool hb_compare_worker(const struct hb_model_worker *model, const struct hb_work
     if (worker->seq != model->seq)
         return differ(text, "its seq is %" PRIu64 " and should be %" PRIu64, worker->seq, model->seq);
     if (worker->last_contact.ms != model->contact_ms)
-        return differ(text, "its last contact was %" PRId64 " ms and should be %" PRId64 " ms",
-                      worker->last_contact.ms, model->contact_ms);
+        return differ(text, "its last contact was %" PRId64 " ms and should be %" PRId64 " ms", worker->last_contact.ms,
+                      model->contact_ms);
     if (worker->timeout_ms != model->timeout_ms)
         return differ(text, "its timeout is %" PRIu32 " ms and should be %" PRId64 " ms", worker->timeout_ms,
                       model->timeout_ms);
     if (worker->hold_until.ms != model->hold_until_ms)
-        return differ(text, "it is held until %" PRId64 " ms and should be until %" PRId64 " ms",
-                      worker->hold_until.ms, model->hold_until_ms);
+        return differ(text, "it is held until %" PRId64 " ms and should be until %" PRId64 " ms", worker->hold_until.ms,
+                      model->hold_until_ms);
     return same_flags(model, worker, text);
 }
 

@@ -1,6 +1,5 @@
 #include "tests/sim/fate.h"
 
-#include "tests/sim/restart.h"
 #include "tests/sim/shell.h"
 #include "tests/sim/world.h"
 
@@ -96,8 +95,6 @@ static void remove_it(struct sim *sim, uint32_t index)
     const struct sim_worker *worker = &sim->workers[index];
     const struct hb_input input = {.kind = HB_INPUT_REMOVE, .id = {worker->id, worker->id_len}};
 
-    if (restart_is_loading(sim)) /* the row of its earlier life would bring it back: known, and not looked for here */
-        return;
     sim->counts.deletes++;
     (void)!shell_apply(sim, &input);
 }
@@ -127,11 +124,17 @@ static void move(struct sim *sim, uint32_t index)
         world_register(sim, index);
 }
 
-/* Its packets are held up for a while: they arrive together, too late perhaps. */
+/* Its packets are held up for a while, and arrive too late perhaps; often just before or after its timeout. */
 static void be_late(struct sim *sim, uint32_t index)
 {
+    struct sim_worker *worker = &sim->workers[index];
+    int64_t until = worker->beat_ms + sim->modelled[index].timeout_ms + random_between(&sim->random, -300, 50);
+
     sim->counts.late_packets++;
-    sim->workers[index].send_at += random_spread(&sim->random, 100, 5 * (int64_t)sim->workers[index].interval_ms);
+    if (until > sim->now && random_chance(&sim->random, 700))
+        worker->send_at = until - worker->interval_ms; /* the metronome adds that */
+    else
+        worker->send_at += random_spread(&sim->random, 100, 5 * (int64_t)worker->interval_ms);
 }
 
 static void take_over(struct sim *sim, uint32_t index)

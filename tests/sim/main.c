@@ -89,7 +89,8 @@ static void report(const struct sim *sim, double seconds)
     const struct sim_counts *counts = &sim->counts;
     double hours = (double)(sim->now - sim->start) / HOUR_MS * sim->options.workers;
 
-    printf("seed %" PRIu64 ": %.0f worker-hours of %" PRIu32 " workers in %.1f s of CPU: %.0f worker-hours per second\n",
+    printf("seed %" PRIu64 ": %.0f worker-hours of %" PRIu32
+           " workers in %.1f s of CPU: %.0f worker-hours per second\n",
            sim->options.seed, hours, sim->options.workers, seconds, hours / seconds);
     printf("  %" PRIu64 " beats, %" PRIu64 " transitions, %" PRIu64 " down, %" PRIu64 " recovered, %" PRIu64
            " timed out, %" PRIu64 " reaped\n",

@@ -16,6 +16,11 @@ void hb_model_skew(struct hb_model *model, int64_t gap_ms)
     model->skew_ms += gap_ms;
 }
 
+void hb_model_set_restoring(struct hb_model *model, bool restoring)
+{
+    model->restoring = restoring;
+}
+
 void hb_model_swept(struct hb_model *model, hb_mono_ms to)
 {
     int64_t to_ms = to.ms - model->skew_ms;
@@ -107,12 +112,13 @@ static int64_t due_at(const struct hb_model *model, const struct hb_model_worker
         return worker->contact_ms + worker->timeout_ms + 1;
     case HB_MODEL_REMOVED:
         due = worker->contact_ms + HB_REMOVED_FOR_MS;
-        return due <= model->swept_ms ? NEVER : due;
+        return due <= model->swept_ms || worker->lingers ? NEVER : due;
     case HB_MODEL_KNOWN:
         break;
     }
     due = earlier(timeout_at(model, worker), reap_at(model, worker));
-    due = earlier(due, worker->hold_until_ms);
+    if (worker->serving || worker->hold_until_ms > model->swept_ms)
+        due = earlier(due, worker->hold_until_ms);
     if (worker->conflict)
         due = earlier(due, worker->conflict_until_ms);
     if (worker->maintenance)
@@ -232,9 +238,9 @@ static void apply_register(struct hb_model *model, struct hb_model_worker *worke
     before = before_of(worker, now_ms);
     if (host == 0 && (worker->host == 0 || worker->host_from_peer))
         host = hash_of(input->peer_host);
-    address_changed = address_changed && ((host != 0 && host != worker->host) ||
-                                          (said->port != 0 && said->port != worker->port) ||
-                                          (said->url.bytes != NULL && hash_of(said->url) != worker->url));
+    address_changed =
+        address_changed && ((host != 0 && host != worker->host) || (said->port != 0 && said->port != worker->port) ||
+                            (said->url.bytes != NULL && hash_of(said->url) != worker->url));
     if (host != 0) {
         worker->host = host;
         worker->host_from_peer = said->host.bytes == NULL;
@@ -280,15 +286,22 @@ static enum hb_err take_over(struct hb_model_worker *worker, int64_t now_ms, str
     return HB_OK;
 }
 
+/* Removed ids are refused until they are forgotten; those that are only remembered for their rows, as long as others.
+ */
+static bool is_refused(const struct hb_model *model, const struct hb_model_worker *worker, int64_t now_ms)
+{
+    return worker->place == HB_MODEL_REMOVED && (!model->restoring || now_ms - worker->contact_ms < HB_REMOVED_FOR_MS);
+}
+
 static enum hb_err apply_opened(struct hb_model *model, struct hb_model_worker *worker, const struct hb_input *input,
                                 int64_t now_ms, struct hb_model_told *told)
 {
     struct before before;
     enum hb_err err;
 
-    if (worker->place == HB_MODEL_REMOVED)
+    if (is_refused(model, worker, now_ms))
         return HB_ERR_REFUSED;
-    if (worker->place == HB_MODEL_NOBODY) {
+    if (worker->place == HB_MODEL_NOBODY || worker->place == HB_MODEL_REMOVED) {
         begin(model, worker, now_ms);
         worker->place = HB_MODEL_NAMELESS;
     } else if (worker->socket != NULL) {
@@ -364,17 +377,17 @@ static enum hb_err apply_beat(struct hb_model *model, struct hb_model_worker *wo
     enum hb_beat_kind kind = input->beat->kind;
     struct before before;
 
-    if (worker->place == HB_MODEL_REMOVED)
+    if (is_refused(model, worker, now_ms))
         return HB_ERR_REFUSED;
     if (input->socket != NULL && worker->socket != input->socket)
         return HB_ERR_STALE;
     if (kind == HB_BEAT_BYE) {
-        if (worker->place == HB_MODEL_NOBODY)
+        if (worker->place == HB_MODEL_NOBODY || worker->place == HB_MODEL_REMOVED)
             return HB_ERR_UNKNOWN;
         apply_bye(model, worker, now_ms, told);
         return HB_OK;
     }
-    if (worker->place == HB_MODEL_NOBODY)
+    if (worker->place == HB_MODEL_NOBODY || worker->place == HB_MODEL_REMOVED)
         begin(model, worker, now_ms);
     before = before_of(worker, now_ms);
     if (worker->place != HB_MODEL_KNOWN) {
@@ -403,6 +416,7 @@ static void remove_it(struct hb_model *model, struct hb_model_worker *worker, in
     if (worker->socket != NULL)
         close_socket(worker, HB_CLOSE_REMOVED, told);
     worker->place = HB_MODEL_REMOVED;
+    worker->lingers = model->restoring;
     worker->status = HB_STATUS_REMOVED;
     worker->contact_ms = now_ms;
     settle(model, worker, &before, reason, false, told);
@@ -536,14 +550,33 @@ static enum hb_err apply_restore(struct hb_model *model, struct hb_model_worker 
     return HB_OK;
 }
 
+void hb_model_refresh(const struct hb_model *model, struct hb_model_worker *worker)
+{
+    if (worker->place == HB_MODEL_REMOVED && !worker->lingers &&
+        worker->contact_ms + HB_REMOVED_FOR_MS <= model->swept_ms)
+        forget(worker);
+    if (worker->place == HB_MODEL_KNOWN && !worker->serving && worker->hold_until_ms <= model->swept_ms)
+        worker->hold_until_ms = NEVER;
+}
+
+bool hb_model_forget_lingering(const struct hb_model *model, struct hb_model_worker *worker, struct hb_moment now)
+{
+    int64_t now_ms = now.mono.ms - model->skew_ms;
+
+    if (worker->place != HB_MODEL_REMOVED || !worker->lingers || model->restoring ||
+        now_ms - worker->contact_ms < HB_REMOVED_FOR_MS)
+        return false;
+    forget(worker);
+    return true;
+}
+
 enum hb_err hb_model_step(struct hb_model *model, struct hb_model_worker *worker, const struct hb_input *input,
                           struct hb_moment now, struct hb_model_told *ret_told)
 {
     int64_t now_ms = now.mono.ms - model->skew_ms;
 
     *ret_told = (struct hb_model_told){0};
-    if (worker->place == HB_MODEL_REMOVED && worker->contact_ms + HB_REMOVED_FOR_MS <= model->swept_ms)
-        forget(worker);
+    hb_model_refresh(model, worker);
     switch (input->kind) {
     case HB_INPUT_REGISTER:
         apply_register(model, worker, input, now_ms, ret_told);
@@ -575,8 +608,7 @@ enum hb_err hb_model_step(struct hb_model *model, struct hb_model_worker *worker
 
 /* ---- time ---- */
 
-static void time_out(struct hb_model *model, struct hb_model_worker *worker, int64_t now_ms,
-                     struct hb_model_told *told)
+static void time_out(struct hb_model *model, struct hb_model_worker *worker, int64_t now_ms, struct hb_model_told *told)
 {
     struct before before = before_of(worker, now_ms);
     enum hb_reason reason = HB_REASON_NEVER_BEAT;
@@ -620,6 +652,7 @@ bool hb_model_expire(struct hb_model *model, struct hb_model_worker *worker, str
     int64_t now_ms = now.mono.ms - model->skew_ms;
 
     *ret_told = (struct hb_model_told){0};
+    hb_model_refresh(model, worker);
     if (due_at(model, worker) > now_ms)
         return false;
     if (worker->place == HB_MODEL_KNOWN) {

@@ -22,13 +22,14 @@ struct hb_model {
     int64_t skew_ms;
     int64_t swept_ms; /* registry time: everything that was due by then has been handled */
     uint64_t seq;     /* of the last transition of all workers */
+    bool restoring;   /* removed ids are remembered, so that no row brings them back */
 };
 
 enum hb_model_place {
     HB_MODEL_NOBODY,
     HB_MODEL_NAMELESS, /* a socket that has not said anything: no row */
     HB_MODEL_KNOWN,
-    HB_MODEL_REMOVED, /* refused for a while */
+    HB_MODEL_REMOVED, /* refused for a while; while restoring, remembered after that */
 };
 
 /*
@@ -48,6 +49,7 @@ struct hb_model_worker {
     int64_t maintenance_until_ms;
     uint64_t seq; /* of its last transition */
 
+    bool lingers;       /* removed while restoring: by when it is forgotten after that is not predicted */
     uint64_t host, url; /* hashes; 0: none */
     int64_t conflict_until_ms;
     int64_t takeovers_ms[HB_TAKEOVERS_MAX]; /* the last ones, newest first; INT64_MIN: none */
@@ -70,6 +72,7 @@ struct hb_model_told {
 
 void hb_model_init(struct hb_model *model, const struct hb_registry_rules *rules);
 void hb_model_skew(struct hb_model *model, int64_t gap_ms);
+void hb_model_set_restoring(struct hb_model *model, bool restoring);
 
 /* As hb_registry_step. Anything but HB_OK: nothing changed (a conflict may have begun). */
 enum hb_err hb_model_step(struct hb_model *model, struct hb_model_worker *worker, const struct hb_input *input,
@@ -79,6 +82,14 @@ bool hb_model_expire(struct hb_model *model, struct hb_model_worker *worker, str
                      struct hb_model_told *ret_told);
 /* Nothing that was due at `to` or before, on the monotonic clock, is left: removed ids are forgotten by this. */
 void hb_model_swept(struct hb_model *model, hb_mono_ms to);
+
+/*
+ * Forgets what has ended by then without a word: a removed id, a hold of one that did not serve any more. To be called
+ * before a worker is compared; the functions above do it themselves.
+ */
+void hb_model_refresh(const struct hb_model *model, struct hb_model_worker *worker);
+/* A removed id that lingers was forgotten: the registry no longer refuses it. False: it still must. */
+bool hb_model_forget_lingering(const struct hb_model *model, struct hb_model_worker *worker, struct hb_moment now);
 
 /* When something must happen to it by time alone, on the monotonic clock; HB_MONO_NEVER: nothing. */
 hb_mono_ms hb_model_due(const struct hb_model *model, const struct hb_model_worker *worker);

@@ -1,6 +1,6 @@
 /*
- * random: the one source of chance of a run, so that a seed replays it. splitmix64 (Steele, Lea, Flood, "Fast splittable
- * pseudorandom number generators", OOPSLA 2014).
+ * random: the one source of chance of a run, so that a seed replays it. splitmix64 (Steele, Lea, Flood, "Fast
+ * splittable pseudorandom number generators", OOPSLA 2014).
  */
 #ifndef HB_SIM_RANDOM_H
 #define HB_SIM_RANDOM_H

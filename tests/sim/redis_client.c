@@ -69,11 +69,8 @@ struct hb_redis_link *hb_redis_link_new(struct uv_loop_s *loop, const struct hb_
 {
     (void)loop;
     (void)config;
-    client.link = (struct hb_redis_link){.events = events,
-                                         .open = true,
-                                         .attempt_at = NEVER,
-                                         .end_at = NEVER,
-                                         .connection = client.link.connection + 1};
+    client.link = (struct hb_redis_link){
+        .events = events, .open = true, .attempt_at = NEVER, .end_at = NEVER, .connection = client.link.connection + 1};
     return &client.link;
 }
 

@@ -29,7 +29,8 @@ static struct {
     const char *refusal; /* NULL: writes succeed */
     int64_t slow_until, refuse_until, absent_until, troubled_at;
     int64_t next_trouble;
-    uint64_t slowed, refused, emptied, killed, older, partly, unscripted, batches, stale, behind, fenced, foreign_touched;
+    uint64_t overlapping, slowed, refused, emptied, killed, older, partly, unscripted, batches, stale, behind, fenced,
+        foreign_touched;
 } server;
 
 /* ---- data ---- */
@@ -226,7 +227,7 @@ static struct redisReply *scan(uint64_t cursor, uint64_t count)
 struct batch {
     uint64_t epoch, seq, batch, number;
     bool begin;
-    int events, rows, gone;            /* how many */
+    int events, rows, gone;                 /* how many */
     int first_event, first_row, first_gone; /* where */
 };
 
@@ -288,6 +289,10 @@ static void write_batch(struct sim *sim, const struct batch *batch, const struct
     data->seq = seq;
     if (!writes)
         return;
+    if (sim->registry != NULL && batch->epoch != hb_registry_epoch(sim->registry)) {
+        server.overlapping++;
+        subscriber_late_batch(sim);
+    }
     data->epoch = batch->epoch;
     data->batch = batch->number;
 }
@@ -519,7 +524,9 @@ void server_open(struct sim *sim)
     server.absent_until = server.there ? NEVER : sim->now + random_spread(&sim->random, 100, 60000);
     server.refuse_until = NEVER;
     server.troubled_at = sim->now;
-    server.next_trouble = !sim->options.faults ? NEVER : server.there ? sim->now + TROUBLE_MEAN_MS : server.absent_until;
+    server.next_trouble = !sim->options.faults ? NEVER
+                          : server.there       ? sim->now + TROUBLE_MEAN_MS
+                                               : server.absent_until;
 }
 
 void server_close(void)
@@ -533,8 +540,8 @@ void server_close(void)
 void server_report(void)
 {
     printf("  Redis: %" PRIu64 " batches (%" PRIu64 " stale, %" PRIu64 " behind, %" PRIu64 " fenced, %" PRIu64
-           " refused), %" PRIu64 " times slow, %" PRIu64 " killed, %" PRIu64 " emptied, %" PRIu64 " older, %" PRIu64
-           " partly, %" PRIu64 " without script\n",
-           server.batches, server.stale, server.behind, server.fenced, server.refused, server.slowed, server.killed,
-           server.emptied, server.older, server.partly, server.unscripted);
+           " refused, %" PRIu64 " of an earlier life), %" PRIu64 " times slow, %" PRIu64 " killed, %" PRIu64
+           " emptied, %" PRIu64 " older, %" PRIu64 " partly, %" PRIu64 " without script\n",
+           server.batches, server.stale, server.behind, server.fenced, server.refused, server.overlapping,
+           server.slowed, server.killed, server.emptied, server.older, server.partly, server.unscripted);
 }

@@ -34,9 +34,8 @@ static void draw_life(struct sim *sim)
         last.die_at = INT64_MAX;
         return;
     }
-    last.die_at = sim->now + (random_chance(&sim->random, 200)
-                                        ? random_between(&sim->random, 1, 60000)
-                                        : random_between(&sim->random, 1, 2 * mean_ms));
+    last.die_at = sim->now + (random_chance(&sim->random, 200) ? random_between(&sim->random, 1, 60000)
+                                                               : random_between(&sim->random, 1, 2 * mean_ms));
 }
 
 static void begin_life(struct sim *sim)

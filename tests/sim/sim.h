@@ -21,9 +21,9 @@ struct sim_options {
     uint64_t seed;
     uint32_t workers;
     double worker_hours;
-    bool store;          /* the whole manager over a simulated Redis, not the registry alone */
-    bool faults;         /* stalls and restarts of the manager, Redis' troubles, allocation failures */
-    uint32_t trace;      /* a worker whose timeline is printed, or TIMELINE_NOBODY */
+    bool store;     /* the whole manager over a simulated Redis, not the registry alone */
+    bool faults;    /* stalls and restarts of the manager, Redis' troubles, allocation failures */
+    uint32_t trace; /* a worker whose timeline is printed, or TIMELINE_NOBODY */
     bool trace_at_once;
 };
 
@@ -44,9 +44,9 @@ enum sim_profile {
 /* A worker as it really is, which the manager can only guess. What every beat needs comes first, in one cache line. */
 struct sim_worker {
     _Alignas(64) int64_t send_at; /* its next beat leaves then */
-    int64_t beat_ms;  /* the manager accepted a beat of it that was delivered then */
-    int64_t fate_at;  /* its next misfortune */
-    uint64_t socket;  /* as it believes; 0: none */
+    int64_t beat_ms;              /* the manager accepted a beat of it that was delivered then */
+    int64_t fate_at;              /* its next misfortune */
+    uint64_t socket;              /* as it believes; 0: none */
     int32_t interval_ms, jitter_ms;
     uint8_t profile, state;
     bool draining, plain;
@@ -96,7 +96,7 @@ struct sim {
 
     /* the loop */
     int64_t armed_for;
-    int64_t looked_ms; /* a deadline was due then, or the loop woke up from its nap: sockets were read since */
+    int64_t looked_ms;  /* a deadline was due then, or the loop woke up from its nap: sockets were read since */
     int64_t last_stall; /* when it was over */
     int64_t next_stall, next_restart, next_wall_step, next_look;
     struct {

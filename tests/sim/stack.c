@@ -238,8 +238,8 @@ static void compare_row(struct sim *sim, uint32_t index, const struct hb_worker 
     snprintf(status, sizeof status, "\"status\":\"%s\"", hb_status_text((enum hb_status)worker->status));
     if (row.len < strlen(tail) || memcmp(row.bytes + row.len - strlen(tail), tail, strlen(tail)) != 0 ||
         memmem(row.bytes, row.len, status, strlen(status)) == NULL)
-        timeline_break(&sim->timeline, index, sim->now, "memory has %s%s, the mirror %.*s", status, tail,
-                       (int)row.len, row.bytes);
+        timeline_break(&sim->timeline, index, sim->now, "memory has %s%s, the mirror %.*s", status, tail, (int)row.len,
+                       row.bytes);
 }
 
 static void compare_mirror(struct sim *sim)

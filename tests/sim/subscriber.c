@@ -80,7 +80,8 @@ static void believe_rows(struct sim *sim)
     for (uint32_t i = 0; i < sim->options.workers; i++) {
         struct sim_worker *worker = &sim->workers[i];
         const struct hb_worker *known =
-            sim->registry == NULL ? NULL : hb_registry_find(sim->registry, (struct hb_text){worker->id, worker->id_len});
+            sim->registry == NULL ? NULL
+                                  : hb_registry_find(sim->registry, (struct hb_text){worker->id, worker->id_len});
 
         if (known == NULL || known->announced == HB_ANNOUNCED_NONE)
             worker->listener = subscriber_announced(server_row(i));
@@ -93,6 +94,12 @@ void subscriber_set_back(struct sim *sim)
     be_unsure(sim);
     if (!stack_is_loaded(sim))
         believe_rows(sim);
+}
+
+void subscriber_late_batch(struct sim *sim)
+{
+    be_unsure(sim);
+    believe_rows(sim);
 }
 
 static void read_reset(struct sim *sim, struct hb_text event, uint64_t seq)
@@ -126,8 +133,8 @@ static void check_state(struct sim *sim, struct hb_text event, uint64_t epoch, u
         return;
     if (number_of(row, "\"epoch\":") < epoch ||
         (number_of(row, "\"epoch\":") == epoch && number_of(row, "\"seq\":") < seq))
-        timeline_break(&sim->timeline, index, sim->now, "an event, seq %" PRIu64 ", of a state that is not stored: %.*s",
-                       seq, (int)row.len, row.bytes);
+        timeline_break(&sim->timeline, index, sim->now,
+                       "an event, seq %" PRIu64 ", of a state that is not stored: %.*s", seq, (int)row.len, row.bytes);
 }
 
 void subscriber_read(struct sim *sim, struct hb_text event)

@@ -18,6 +18,11 @@ void subscriber_read(struct sim *sim, struct hb_text event);                    
 void subscriber_hear(struct sim *sim, struct hb_text channel, struct hb_text event); /* PUBLISH */
 /* Redis has lost something: the stream may repeat itself, and rows say less than was told. */
 void subscriber_set_back(struct sim *sim);
+/*
+ * A batch of an earlier life was executed late, when the next one had begun and had not yet written anything itself:
+ * nothing can fence that one off, and it may have read the rows before or after.
+ */
+void subscriber_late_batch(struct sim *sim);
 /* A manager begins its life: from here on what the hash says was announced counts. */
 void subscriber_new_life(struct sim *sim);
 uint64_t subscriber_missing(void); /* events that are missing and not told yet */

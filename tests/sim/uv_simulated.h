@@ -1,5 +1,6 @@
 /*
- * uv_simulated: the few functions of libuv that the store uses, on simulated time. They take libuv's place at link time.
+ * uv_simulated: the few functions of libuv that the store uses, on simulated time. They take libuv's place at link
+ * time.
  *
  * As in libuv, a timer counts from the loop's own time, which stands still during a turn.
  */
@@ -9,7 +10,7 @@
 #include <stdint.h>
 
 void uv_simulated_set_time(int64_t now);
-int64_t uv_simulated_next(void); /* INT64_MAX: no timer is running */
+int64_t uv_simulated_next(void);   /* INT64_MAX: no timer is running */
 void uv_simulated_run_timer(void); /* the next one */
 void uv_simulated_prepare(void);
 void uv_simulated_run_closing(void);

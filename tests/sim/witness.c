@@ -17,10 +17,12 @@ enum hb_err __real_hb_registry_step(struct hb_registry *registry, const struct h
                                     struct hb_effects *effects);
 bool __real_hb_registry_expire(struct hb_registry *registry, struct hb_moment now, struct hb_effects *effects);
 void __real_hb_registry_skew(struct hb_registry *registry, int64_t gap_ms);
+void __real_hb_registry_set_restoring(struct hb_registry *registry, bool restoring);
 enum hb_err __wrap_hb_registry_step(struct hb_registry *registry, const struct hb_input *input, struct hb_moment now,
                                     struct hb_effects *effects);
 bool __wrap_hb_registry_expire(struct hb_registry *registry, struct hb_moment now, struct hb_effects *effects);
 void __wrap_hb_registry_skew(struct hb_registry *registry, int64_t gap_ms);
+void __wrap_hb_registry_set_restoring(struct hb_registry *registry, bool restoring);
 
 void witness_open(struct sim *sim)
 {
@@ -127,12 +129,12 @@ static void compare(struct sim *sim, uint32_t index, const struct hb_model_told 
     const struct hb_worker *worker = hb_registry_find(sim->registry, id);
 
     sim->hints[index] = (const char *)worker;
+    hb_model_refresh(&sim->model, &sim->modelled[index]);
     for (size_t i = 0; i < effects->count; i++) {
         if (effects->items[i].kind == HB_EFFECT_TRANSITION)
             take_transition(sim, index, &effects->items[i], by_time);
     }
-    if (!hb_compare_effects(told, effects, text) ||
-        !hb_compare_worker(&sim->modelled[index], worker, text))
+    if (!hb_compare_effects(told, effects, text) || !hb_compare_worker(&sim->modelled[index], worker, text))
         timeline_break(&sim->timeline, index, sim->now, "registry and model differ: %s", text);
 }
 
@@ -150,8 +152,8 @@ static void judge_lateness(struct sim *sim, uint32_t index, int64_t due)
 
 static const char *kind_text(enum hb_input_kind kind)
 {
-    static const char *const texts[] = {"registration", "socket opened", "beat",       "socket closed",
-                                        "removal",      "row restored",  "maintenance", "poll", "probe"};
+    static const char *const texts[] = {"registration", "socket opened", "beat", "socket closed", "removal",
+                                        "row restored", "maintenance",   "poll", "probe"};
 
     return texts[kind];
 }
@@ -167,6 +169,8 @@ static void watch_step(struct sim *sim, uint32_t index, const struct hb_input *i
         compare(sim, index, &told, effects, false);
         return;
     }
+    if (err != HB_ERR_REFUSED)
+        (void)hb_model_forget_lingering(&sim->model, &sim->modelled[index], now);
     should = hb_model_step(&sim->model, &sim->modelled[index], input, now, &told);
     if (told.beat && !told.transition && err == should && effects->count == 0 && effects->worker != NULL) {
         if (timeline_observes(&sim->timeline, index))
@@ -202,9 +206,8 @@ static bool expired_worker(const struct hb_effects *effects, uint32_t *ret_index
     for (size_t i = 0; i < effects->count; i++) {
         const struct hb_effect *effect = &effects->items[i];
 
-        *ret_index = effect->worker != NULL
-                         ? index_of((struct hb_text){effect->worker->id, effect->worker->id_len})
-                         : sim_worker_of_socket((uint64_t)(uintptr_t)effect->socket);
+        *ret_index = effect->worker != NULL ? index_of((struct hb_text){effect->worker->id, effect->worker->id_len})
+                                            : sim_worker_of_socket((uint64_t)(uintptr_t)effect->socket);
         return true;
     }
     return false;
@@ -243,6 +246,12 @@ void __wrap_hb_registry_skew(struct hb_registry *registry, int64_t gap_ms)
     __real_hb_registry_skew(registry, gap_ms);
     hb_model_skew(&witness->model, gap_ms);
     sim_note(witness, TIMELINE_NOBODY, "skew %" PRId64 " ms", gap_ms);
+}
+
+void __wrap_hb_registry_set_restoring(struct hb_registry *registry, bool restoring)
+{
+    __real_hb_registry_set_restoring(registry, restoring);
+    hb_model_set_restoring(&witness->model, restoring);
 }
 
 /* ---- all workers ---- */
@@ -314,6 +323,7 @@ void witness_compare_all(struct sim *sim)
         const struct hb_worker *worker = hb_registry_at(sim->registry, i);
         uint32_t index = index_of((struct hb_text){worker->id, worker->id_len});
 
+        hb_model_refresh(&sim->model, &sim->modelled[index]);
         if (!hb_compare_worker(&sim->modelled[index], worker, text))
             timeline_break(&sim->timeline, index, sim->now, "registry and model differ: %s", text);
         if (!restart_is_loading(sim) && worker->announced != sim->workers[index].listener)

@@ -2,7 +2,8 @@
  * witness: sees every call of the registry, whoever makes it, and holds it against the model and against what the world
  * knows.
  *
- * The linker sends hb_registry_step, _expire and _skew through it (see CMakeLists.txt). What it demands:
+ * The linker sends hb_registry_step, _expire, _skew and _set_restoring through it (see CMakeLists.txt). What it
+ * demands:
  *
  *   each call tells what the model tells, and leaves the worker as the model has it
  *   nothing happens by time before its deadline, and nothing later than one tick after it

@@ -68,8 +68,11 @@ void world_register(struct sim *sim, uint32_t index)
 {
     struct sim_worker *worker = &sim->workers[index];
     struct hb_input input = input_of(sim, index, HB_INPUT_REGISTER, 0);
+    char attributes[32];
+    int len = snprintf(attributes, sizeof attributes, "{\"build\":%u}", (unsigned)worker->life % 10);
     const struct hb_registration registration = {
         .name = {worker->id, worker->id_len},
+        .attributes = {attributes, (size_t)len},
         .port = worker->port,
         .timeout_ms = 3 * (int64_t)worker->interval_ms,
         .interval_ms = worker->interval_ms,
@@ -97,22 +100,29 @@ void world_beat(struct sim *sim, uint32_t index, uint64_t socket, enum hb_beat_k
         sim->workers[index].beat_ms = at;
 }
 
-static void metronome(struct sim *sim, uint32_t index, int64_t at)
+static void beat_now(struct sim *sim, uint32_t index, int64_t at)
 {
-    struct sim_worker *worker = &sim->workers[index];
+    const struct sim_worker *worker = &sim->workers[index];
     enum hb_beat_kind kind = worker->draining ? HB_BEAT_DRAINING : worker->plain ? HB_BEAT_PLAIN : HB_BEAT_ALIVE;
 
-    worker->send_at += worker->interval_ms;
-    if (worker->send_at < at)
-        worker->send_at = at;
-    calendar_add_fixed(&sim->calendar, (int32_t)index,
-                       worker->send_at + (int64_t)(random_next(&sim->random) >> 40) % worker->jitter_ms + 1);
     if (worker->state != SIM_RUNNING || !shell_is_up(sim))
         return;
     if (worker->socket != 0 ? worker->profile != SIM_SILENT : worker->profile == SIM_HTTP)
         world_beat(sim, index, worker->socket, kind, at);
     if (at >= worker->fate_at)
         fate_strike(sim, index);
+}
+
+static void metronome(struct sim *sim, uint32_t index, int64_t at)
+{
+    struct sim_worker *worker = &sim->workers[index];
+
+    beat_now(sim, index, at);
+    worker->send_at += worker->interval_ms;
+    if (worker->send_at < at)
+        worker->send_at = at;
+    calendar_add_fixed(&sim->calendar, (int32_t)index,
+                       worker->send_at + (int64_t)(random_next(&sim->random) >> 40) % worker->jitter_ms + 1);
 }
 
 /* ---- connecting ---- */
@@ -158,7 +168,7 @@ static void connect(struct sim *sim, uint32_t index)
     if (worker->profile == SIM_STEADY || worker->profile == SIM_SHY)
         world_register(sim, index);
     if (worker->profile == SIM_SHY || worker->profile == SIM_HTTP) {
-            return;
+        return;
     }
     err = open_socket(sim, index);
     if (err == HB_OK)
@@ -303,8 +313,8 @@ static void first_beat(struct sim *sim, const struct event *event)
 
 static void happen(struct sim *sim, const struct event *event)
 {
-    static const char *const texts[] = {"beats",  "connects", "first beat", "its socket's end arrives", "a late beat",
-                                        "notices", "starts",  "thaws",      "loses its connection",     "takes over",
+    static const char *const texts[] = {"beats",   "connects", "first beat", "its socket's end arrives", "a late beat",
+                                        "notices", "starts",   "thaws",      "loses its connection",     "takes over",
                                         "operator"};
 
     sim_note(sim, event->worker, "%s (arrived at %lld.%03lld)", texts[event->kind], (long long)event->at / 1000,

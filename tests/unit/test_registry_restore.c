@@ -371,6 +371,42 @@ static void memory_wins(void **state)
     later(15.001, "w1 alive -> not_responding (heartbeat_timeout) server:down");
 }
 
+/* Redis was away for longer than a removed id is refused: its row must not bring it back. */
+static void the_removed_stay_removed(void **state)
+{
+    (void)state;
+    hb_registry_set_restoring(timeline_registry(), true);
+    comes_up(0, "w1/s1");
+    at(1, "remove w1");
+    expect("close s1 4001");
+    expect("w1 alive -> removed (removed) server:removed");
+    at(2, "register w2 :8002");
+    expect("w2 unknown -> registered (registered)");
+    at(3, "remove w2");
+    expect("w2 registered -> removed (removed)");
+    at(10, "beat w1");
+    expect("! refused");
+    at(40, "restore w1 :8001 host=h status=alive serving announced=up");
+    expect("! stale");
+    no_row("w1");
+    at(41, "beat w1"); /* but it may come back by itself */
+    expect("w1 unknown -> alive (beat)");
+    at(42, "open w2/s2");
+    at(42, "beat w2/s2");
+    expect("w2 unknown -> alive (beat)");
+    at(43, "remove w2");
+    expect("close s2 4001");
+    expect("w2 alive -> removed (removed)");
+    at(44, "beat w2 bye");
+    expect("! refused");
+    at(54, "beat w2 bye");
+    expect("! unknown");
+    hb_registry_set_restoring(timeline_registry(), false);
+    later(56.001, "w1 alive -> not_responding (heartbeat_timeout)");
+    at(80, "restore w2 :8001 host=h status=not_responding announced=down");
+    row("w2", "status=not_responding");
+}
+
 /* ---- who came back before its row was read: listeners still know what they were told ---- */
 
 static void registered_again_it_is_held_for_up(void **state)
@@ -664,7 +700,7 @@ static void a_row_without_a_name_has_its_id(void **state)
 static void one_that_never_beat_needs_not_to(void **state)
 {
     (void)state;
-    given("polling");
+    given("polling concurrency=0"); /* none of them is polled yet */
     at(0, "restore w1 url=http://h:1/ status=alive serving announced=up");
     row("w1", "beats=no serving=yes unverified=yes");
     at(0, "restore w2 url=http://h:2/ status=not_responding announced=down");
@@ -723,6 +759,7 @@ int main(void)
         SCENARIO(the_seeds_alive_count_as_up),
         SCENARIO(the_seeds_silent_ones_get_the_grace),
         SCENARIO(memory_wins),
+        SCENARIO(the_removed_stay_removed),
         SCENARIO(registered_again_it_is_held_for_up),
         SCENARIO(registered_again_and_gone_it_is_told_once),
         SCENARIO(a_goodbye_before_the_row_is_told_with_it),
