@@ -173,6 +173,7 @@ void hb_entry_reset(struct hb_turn *turn, struct hb_worker *worker)
     free_parts(turn->registry, worker);
     memset(worker, 0, fixed);
     worker->deadline = deadline;
+    worker->removed_once = turn->registry->restoring;
     set_initial(worker, turn);
 }
 

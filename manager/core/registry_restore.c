@@ -167,7 +167,7 @@ static enum hb_err join_earlier_life(struct hb_turn *turn, struct hb_worker *wor
     bool maintained = !worker->maintenance && row->maintenance;
     enum hb_err err = HB_OK;
 
-    if (!told && !maintained)
+    if (worker->removed_once || (!told && !maintained))
         return HB_ERR_STALE;
     if (maintained)
         err = restore_maintenance(turn, worker, row);

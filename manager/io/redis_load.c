@@ -51,6 +51,16 @@ void hb_redis_load_free(struct hb_redis_load *load)
 
 /* ---- one field ---- */
 
+static void look_for_ghost(struct hb_redis_load *load, const struct hb_row *row)
+{
+    if (hb_registry_find(hb_manager_registry(load->manager), row->id) != NULL)
+        return;
+    if (!load->events.ghost(load->events.self, row->id))
+        load->full = !load->restoring;
+    else if (!load->restoring)
+        load->taken++;
+}
+
 static void restore(struct hb_redis_load *load, const struct hb_row *row, bool seed_shape, struct hb_moment now)
 {
     struct hb_input input = {.kind = HB_INPUT_RESTORE, .id = row->id, .row = row, .seed_shape = seed_shape};
@@ -60,18 +70,10 @@ static void restore(struct hb_redis_load *load, const struct hb_row *row, bool s
         load->taken++;
     else if (err == HB_ERR_NO_MEMORY)
         load->starved = true;
-    else if (err != HB_ERR_STALE) /* memory has a newer one */
-        load->refused++;
-}
-
-static void look_for_ghost(struct hb_redis_load *load, const struct hb_row *row)
-{
-    if (hb_registry_find(hb_manager_registry(load->manager), row->id) != NULL)
-        return;
-    if (load->events.ghost(load->events.self, row->id))
-        load->taken++;
+    else if (err == HB_ERR_STALE) /* memory has a newer one; or it was removed meanwhile */
+        look_for_ghost(load, row);
     else
-        load->full = true;
+        load->refused++;
 }
 
 static void take_field(struct hb_redis_load *load, struct hb_text field, struct hb_text value, struct hb_moment now)

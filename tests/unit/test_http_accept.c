@@ -108,6 +108,38 @@ static void test_html(void **state)
     }
 }
 
+static void test_weights(void **state)
+{
+    static const struct {
+        const char *value;
+        int weight, named;
+    } cases[] = {
+        {NULL, 0, 0},
+        {"", 0, 0},
+        {"text/plain", 1000, 1000},
+        {"Text/PLAIN;version=0.0.4;q=0.5", 500, 500},
+        {"text/*;q=0.4", 400, 0},
+        {"*/*;q=0.1", 100, 0},
+        {"text/*;q=0.4, */*", 400, 0},
+        {"*/*, text/*;q=0.4", 400, 0},
+        {"text/plain;q=0, text/*", 0, 0},
+        {"text/plain;q=0.2, text/plain;q=0.7, */*", 700, 700},
+        {"text/plain;q=0.001;ext=1", 1, 1},
+        {"text/plain;q=2, */*;q=0.3", 300, 0},
+        {"text/plainer, plain/text, text", 0, 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+        struct hb_text accept = hb_text_of(cases[i].value);
+
+        if (hb_accept_weight(accept, "text/plain") != cases[i].weight)
+            fail_msg("Accept: %s should give text/plain %d", cases[i].value, cases[i].weight);
+        if (hb_accept_named_weight(accept, "text/plain") != cases[i].named)
+            fail_msg("Accept: %s should give text/plain %d by name", cases[i].value, cases[i].named);
+    }
+}
+
 static void test_entity_tags(void **state)
 {
     const struct hb_text etag = HB_TEXT("\"0a1b-gzip\"");
@@ -147,6 +179,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_gzip),
         cmocka_unit_test(test_html),
+        cmocka_unit_test(test_weights),
         cmocka_unit_test(test_entity_tags),
     };
 

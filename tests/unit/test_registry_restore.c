@@ -402,6 +402,9 @@ static void the_removed_stay_removed(void **state)
     at(54, "beat w2 bye");
     expect("! unknown");
     hb_registry_set_restoring(timeline_registry(), false);
+    at(55, "restore w1 :8001 host=h status=alive serving announced=up"); /* of before its removal */
+    expect("! stale");
+    row("w1", "serving=no announced=none port=0");
     later(56.001, "w1 alive -> not_responding (heartbeat_timeout)");
     at(80, "restore w2 :8001 host=h status=not_responding announced=down");
     row("w2", "status=not_responding");
