@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <sys/random.h>
 #include <unistd.h>
+#include <uv.h>
 
 #include "manager/app/targets_file.h"
 #include "manager/config.h"
@@ -29,6 +30,9 @@
 #define LARGE_BLOCK_BYTES (128 * 1024)
 #define DRAIN_MS 500 /* a graceful stop waits at most so long for Redis */
 #define SENTENCES_BYTES_MAX 16384
+#define LOAD_LOOK_MS 10 /* how often the start looks whether the rows are there */
+#define AWAY_WAIT_MS 500
+#define LOAD_WAIT_MS 10000
 
 struct program {
     struct hb_manager_config config;
@@ -40,10 +44,20 @@ struct program {
     struct hb_http_api *api;
     struct hb_ws_endpoint *endpoint;
     struct hb_lws_host *host;
+    uv_timer_t polling;                 /* until polling begins */
+    uint64_t started_ms;                /* on the loop's clock */
     struct hb_status_file *status_file; /* NULL unless there is a HEALTH_STATUS_FILE */
 };
 
 /* ---- stopping ---- */
+
+static void forget_polling(struct program *program)
+{
+    uv_handle_t *handle = (uv_handle_t *)&program->polling;
+
+    if (program->polling.loop != NULL && !uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
 
 static void on_drained(void *self)
 {
@@ -66,6 +80,7 @@ static void on_stop(void *self, bool again)
     hb_log(HB_LOG_INFO, "stopping", HB_LI("workers", hb_registry_count(hb_manager_registry(program->manager))));
     hb_http_api_stop(program->api);
     hb_poller_close(program->poller);
+    forget_polling(program);
     hb_status_file_close(program->status_file); /* before the sockets go: what that does is nobody's state */
     hb_redis_store_drain(program->store, DRAIN_MS, on_drained, program);
 }
@@ -124,6 +139,7 @@ static bool open_adapters(struct program *program)
                                                     .default_prometheus = config->metrics_default_format != 0,
                                                     .per_worker = config->metrics_per_worker,
                                                     .redis = hb_redis_store_counters(program->store),
+                                                    .work = hb_loop_work_port(program->loop),
                                                 });
     return true;
 }
@@ -189,6 +205,32 @@ static bool listen_on(struct program *program)
     return program->host != NULL && hb_lws_host_listen(program->host) == HB_OK;
 }
 
+/*
+ * Whoever is known from the start is joined with its row of the earlier life before it is polled: else each start would
+ * announce it anew. Without Redis nobody waits for that.
+ */
+static void on_polling(uv_timer_t *timer)
+{
+    struct program *program = timer->data;
+    uint64_t waited_ms = uv_now(timer->loop) - program->started_ms;
+    bool loading = hb_redis_store_state(program->store) == HB_REDIS_LOADING;
+
+    if (!hb_redis_store_loaded(program->store) && waited_ms < (loading ? LOAD_WAIT_MS : AWAY_WAIT_MS))
+        return;
+    forget_polling(program);
+    hb_poller_start(program->poller);
+}
+
+static void start_polling(struct program *program)
+{
+    uv_loop_t *uv = hb_loop_uv(program->loop);
+
+    uv_timer_init(uv, &program->polling);
+    program->polling.data = program;
+    program->started_ms = uv_now(uv);
+    uv_timer_start(&program->polling, on_polling, LOAD_LOOK_MS, LOAD_LOOK_MS);
+}
+
 static int serve(struct program *program)
 {
     if (!open_manager(program) || !open_adapters(program) || !open_poller(program) || !open_status_file(program)) {
@@ -202,7 +244,7 @@ static int serve(struct program *program)
     hb_loop_on_stop(program->loop, on_stop, program);
     hb_loop_start(program->loop);
     hb_redis_store_start(program->store);
-    hb_poller_start(program->poller);
+    start_polling(program);
     hb_log(HB_LOG_INFO, "manager_started", HB_LS("version", HB_VERSION), HB_LS("id", program->config.manager_id),
            HB_LS("bind", program->config.bind_host), HB_LI("port", program->config.manager_port),
            HB_LD("timeout", program->config.heartbeat_timeout_ms), HB_LS("redis_host", program->config.redis_host),

@@ -63,11 +63,13 @@ static void put_poll(struct hb_buf *json, const struct hb_poll_target *poll)
     hb_append_decimal(json, poll->latency_us, 6);
 }
 
-static void put_worker(struct hb_buf *json, const struct hb_scrape *scrape, const struct hb_worker *worker)
+void hb_metrics_json_worker(struct hb_buf *json, const struct hb_scrape *scrape, const struct hb_worker *worker)
 {
     const struct hb_poll_target *poll = worker->poll;
 
-    put_bool(json, "{\"ready\":", worker->ready);
+    hb_buf_append_char(json, '"');
+    hb_buf_append(json, worker->id, worker->id_len); /* its characters need no escape */
+    put_bool(json, "\":{\"ready\":", worker->ready);
     put_word(json, ",\"health\":", hb_health_text((enum hb_health)worker->health));
     put_seconds(json, ",\"uptime\":", poll != NULL ? poll->uptime_ms : 0);
     put_number(json, ",\"request_count\":", worker->requests);
@@ -86,22 +88,4 @@ static void put_worker(struct hb_buf *json, const struct hb_scrape *scrape, cons
         hb_buf_append_str(json, ",\"last_heartbeat_age\":null");
     put_poll(json, poll);
     hb_buf_append_char(json, '}');
-}
-
-void hb_metrics_json_write(struct hb_buf *json, const struct hb_scrape *scrape)
-{
-    const struct hb_registry *registry = hb_manager_registry(scrape->manager);
-    size_t count = hb_registry_count(registry);
-
-    hb_buf_append_char(json, '{');
-    for (size_t place = 0; place < count; place++) {
-        const struct hb_worker *worker = hb_registry_at(registry, place);
-
-        hb_scrape_fetch_ahead(registry, place);
-        hb_buf_append_str(json, place == 0 ? "\n\"" : ",\n\"");
-        hb_buf_append(json, worker->id, worker->id_len); /* its characters need no escape */
-        hb_buf_append_str(json, "\":");
-        put_worker(json, scrape, worker);
-    }
-    hb_buf_append_str(json, count == 0 ? "}\n" : "\n}\n");
 }

@@ -1,5 +1,5 @@
 /*
- * metrics_json: GET /metrics in JSON, one object per worker, ordered by id; PROTOCOL.md tells its members.
+ * metrics_json: GET /metrics in JSON, one object per worker; PROTOCOL.md tells its members.
  *
  *   {"svc1":{"ready":true,"health":"healthy","uptime":12.5,"request_count":120,"error_count":3,"error_rate":0.025,
  *            "attributes":{"env":"prod"},"last_checked_age":1.25,…}}
@@ -12,6 +12,7 @@
 
 #include "manager/app/metrics_scrape.h"
 
-void hb_metrics_json_write(struct hb_buf *json, const struct hb_scrape *scrape);
+/* One worker of them, as `"id":{…}`. */
+void hb_metrics_json_worker(struct hb_buf *json, const struct hb_scrape *scrape, const struct hb_worker *worker);
 
 #endif

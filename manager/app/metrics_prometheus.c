@@ -214,6 +214,4 @@ void hb_metrics_prometheus_write(struct hb_buf *text, const struct hb_scrape *sc
     write_waiting(text, manager);
     write_redis(text, scrape);
     write_process(text, scrape);
-    if (scrape->per_worker)
-        hb_metrics_workers_write(text, scrape);
 }

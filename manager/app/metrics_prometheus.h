@@ -1,8 +1,8 @@
 /*
- * metrics_prometheus: GET /metrics as Prometheus' text: the manager's own figures, and with per_worker series of each
- * worker. PROTOCOL.md names the families.
+ * metrics_prometheus: GET /metrics as Prometheus' text: the manager's own figures, and series of each worker.
+ * PROTOCOL.md names the families.
  *
- * Cost: one walk over all workers, for the gauges; about 0.5 microseconds for each of them with per_worker.
+ * Cost: one walk over all workers, for the gauges (0.2 ms for 10,000); about 0.7 microseconds for each one's series.
  */
 #ifndef HB_APP_METRICS_PROMETHEUS_H
 #define HB_APP_METRICS_PROMETHEUS_H
@@ -11,7 +11,14 @@
 
 void hb_metrics_prometheus_write(struct hb_buf *text, const struct hb_scrape *scrape);
 
-/* The series of each worker, heartbeat_worker_*: the second half of it (metrics_workers.c). */
-void hb_metrics_workers_write(struct hb_buf *text, const struct hb_scrape *scrape);
+/* heartbeat_worker_*, under construction (metrics_workers.c): add all workers, then join until it says false. */
+struct hb_worker_series;
+
+struct hb_worker_series *hb_worker_series_new(void);         /* NULL when out of memory */
+void hb_worker_series_free(struct hb_worker_series *series); /* accepts NULL */
+void hb_worker_series_add(struct hb_worker_series *series, const struct hb_scrape *scrape,
+                          const struct hb_worker *worker);
+/* Appends the next family, whose memory it gives back. False: there is none left. */
+bool hb_worker_series_join(struct hb_worker_series *series, struct hb_buf *text);
 
 #endif

@@ -2,6 +2,8 @@
  * All samples of a family stand together, but a worker is visited once: each family grows in a buffer of its own, and
  * they are joined at the end.
  */
+#include <stdlib.h>
+
 #include "manager/app/exposition.h"
 #include "manager/app/metrics_prometheus.h"
 #include "proto/wire/limits.h"
@@ -37,13 +39,35 @@ static const struct family_words words[FAMILIES] = {
     [UPTIME] = {"heartbeat_worker_uptime_seconds", "gauge", "Time since its start, as the worker says."},
 };
 
-/* All families under construction. */
-struct series {
+struct hb_worker_series {
     struct hb_buf samples[FAMILIES];
     struct hb_buf labels; /* of the worker at hand, with braces */
+    int joined;           /* families that were given away */
 };
 
-static void add(struct series *series, enum family family, int64_t value, unsigned decimals)
+struct hb_worker_series *hb_worker_series_new(void)
+{
+    struct hb_worker_series *series = calloc(1, sizeof *series);
+
+    if (series == NULL)
+        return NULL;
+    for (int family = 0; family < FAMILIES; family++)
+        hb_buf_init(&series->samples[family], SIZE_MAX / 2);
+    hb_buf_init(&series->labels, HB_ROW_BYTES_MAX);
+    return series;
+}
+
+void hb_worker_series_free(struct hb_worker_series *series)
+{
+    if (series == NULL)
+        return;
+    for (int family = 0; family < FAMILIES; family++)
+        hb_buf_free(&series->samples[family]);
+    hb_buf_free(&series->labels);
+    free(series);
+}
+
+static void add(struct hb_worker_series *series, enum family family, int64_t value, unsigned decimals)
 {
     struct hb_buf *samples = &series->samples[family];
 
@@ -53,7 +77,7 @@ static void add(struct series *series, enum family family, int64_t value, unsign
     hb_buf_append_char(samples, '\n');
 }
 
-static void add_polled(struct series *series, const struct hb_scrape *scrape, const struct hb_worker *worker)
+static void add_polled(struct hb_worker_series *series, const struct hb_scrape *scrape, const struct hb_worker *worker)
 {
     const struct hb_poll_target *poll = worker->poll;
 
@@ -67,7 +91,8 @@ static void add_polled(struct series *series, const struct hb_scrape *scrape, co
         add(series, UPTIME, poll->uptime_ms, 3);
 }
 
-static void add_worker(struct series *series, const struct hb_scrape *scrape, const struct hb_worker *worker)
+void hb_worker_series_add(struct hb_worker_series *series, const struct hb_scrape *scrape,
+                          const struct hb_worker *worker)
 {
     hb_buf_clear(&series->labels);
     hb_buf_append_char(&series->labels, '{');
@@ -87,34 +112,23 @@ static void add_worker(struct series *series, const struct hb_scrape *scrape, co
 }
 
 /* A head without samples says nothing: it is left out. */
-static void join(struct series *series, struct hb_buf *text)
+static void join(const struct family_words *family, struct hb_buf *samples, struct hb_buf *text)
 {
-    for (int family = 0; family < FAMILIES; family++) {
-        struct hb_buf *samples = &series->samples[family];
-
-        if (hb_buf_status(samples) != HB_OK)
-            text->err = hb_buf_status(samples);
-        if (samples->len > 0)
-            hb_exposition_head(text, words[family].name, words[family].type, words[family].help);
-        hb_buf_append(text, samples->bytes, samples->len);
-        hb_buf_free(samples);
-    }
-    if (hb_buf_status(&series->labels) != HB_OK)
-        text->err = hb_buf_status(&series->labels);
-    hb_buf_free(&series->labels);
+    if (hb_buf_status(samples) != HB_OK)
+        text->err = hb_buf_status(samples);
+    if (samples->len > 0)
+        hb_exposition_head(text, family->name, family->type, family->help);
+    hb_buf_append(text, samples->bytes, samples->len);
+    hb_buf_free(samples);
 }
 
-void hb_metrics_workers_write(struct hb_buf *text, const struct hb_scrape *scrape)
+bool hb_worker_series_join(struct hb_worker_series *series, struct hb_buf *text)
 {
-    const struct hb_registry *registry = hb_manager_registry(scrape->manager);
-    struct series series;
-
-    for (int family = 0; family < FAMILIES; family++)
-        hb_buf_init(&series.samples[family], text->ceiling);
-    hb_buf_init(&series.labels, HB_ROW_BYTES_MAX);
-    for (size_t place = 0; place < hb_registry_count(registry); place++) {
-        hb_scrape_fetch_ahead(registry, place);
-        add_worker(&series, scrape, hb_registry_at(registry, place));
-    }
-    join(&series, text);
+    if (hb_buf_status(&series->labels) != HB_OK)
+        text->err = hb_buf_status(&series->labels);
+    if (series->joined == FAMILIES)
+        return false;
+    join(&words[series->joined], &series->samples[series->joined], text);
+    series->joined++;
+    return true;
 }

@@ -154,7 +154,7 @@ void hb_prometheus_attributes_write(struct hb_buf *json, const char *attributes)
     }
 }
 
-/* ---- all of them ---- */
+/* ---- one worker ---- */
 
 static void put_target(struct hb_buf *json, const struct place *place)
 {
@@ -189,21 +189,14 @@ static void put_worker(struct hb_buf *json, const struct hb_worker *worker, cons
     hb_buf_append_str(json, "}}");
 }
 
-void hb_prometheus_targets_write(struct hb_buf *json, const struct hb_registry *registry)
+bool hb_prometheus_target_write(struct hb_buf *json, const char *before, const struct hb_worker *worker)
 {
-    bool first = true;
+    char port[8];
+    struct place place = place_of(worker, port);
 
-    hb_buf_append_char(json, '[');
-    for (size_t i = 0; i < hb_registry_count(registry); i++) {
-        const struct hb_worker *worker = hb_registry_at(registry, i);
-        char port[8];
-        struct place place = place_of(worker, port);
-
-        if (place.host.bytes == NULL || place.host.len == 0)
-            continue;
-        hb_buf_append_str(json, first ? "\n" : ",\n");
-        put_worker(json, worker, &place);
-        first = false;
-    }
-    hb_buf_append_str(json, first ? "]\n" : "\n]\n");
+    if (place.host.bytes == NULL || place.host.len == 0)
+        return false;
+    hb_buf_append_str(json, before);
+    put_worker(json, worker, &place);
+    return true;
 }

@@ -13,7 +13,8 @@
 #include "manager/core/registry.h"
 #include "proto/base/buf.h"
 
-void hb_prometheus_targets_write(struct hb_buf *json, const struct hb_registry *registry);
+/* The group of one worker, behind `before`. False: it has no address, and nothing was written. */
+bool hb_prometheus_target_write(struct hb_buf *json, const char *before, const struct hb_worker *worker);
 
 /*
  * Appends `"__meta_heartbeat_attribute_<name>":"<value>"` for each pair, each behind a comma. In names, what a label

@@ -35,6 +35,7 @@ struct request {
     int socket_error; /* errno of the last socket() that failed; 0 */
     bool blocked;     /* an address of it may not be polled */
     bool connecting;  /* another address of it may, and was tried */
+    bool connected;   /* one of them was reached: known when its socket is closed */
     bool body_over;
     bool stalled; /* this process was away, or could not watch its socket: a timeout means nothing */
 };
@@ -64,18 +65,16 @@ struct hb_curl_loop {
 
 /* ---- what an end means ---- */
 
-static bool phase_reached(CURL *easy, CURLINFO moment)
+/* libcurl 7.88 knows of a connection (CURLINFO_CONNECT_TIME_T) only after its TLS handshake: so on_close_socket looks.
+ */
+static enum hb_poll_outcome late_outcome(const struct request *request)
 {
-    curl_off_t at_us = 0;
+    curl_off_t resolved_us = 0;
 
-    return curl_easy_getinfo(easy, moment, &at_us) == CURLE_OK && at_us > 0;
-}
-
-static enum hb_poll_outcome late_outcome(CURL *easy)
-{
-    if (!phase_reached(easy, CURLINFO_NAMELOOKUP_TIME_T))
+    curl_easy_getinfo(request->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved_us);
+    if (resolved_us == 0)
         return HB_POLL_UNRESOLVED;
-    return phase_reached(easy, CURLINFO_CONNECT_TIME_T) ? HB_POLL_TIMED_OUT : HB_POLL_UNREACHABLE;
+    return request->connected ? HB_POLL_TIMED_OUT : HB_POLL_UNREACHABLE;
 }
 
 static enum hb_poll_outcome connect_outcome(const struct request *request)
@@ -98,7 +97,7 @@ static enum hb_poll_outcome outcome_of(const struct request *request, CURLcode c
     case CURLE_COULDNT_CONNECT:
         return connect_outcome(request);
     case CURLE_OPERATION_TIMEDOUT:
-        return late_outcome(request->easy);
+        return late_outcome(request);
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_URL_MALFORMAT:
         return HB_POLL_UNRESOLVED;
@@ -185,6 +184,17 @@ static curl_socket_t on_open_socket(void *data, curlsocktype purpose, struct cur
     return fd >= 0 ? fd : CURL_SOCKET_BAD;
 }
 
+static int on_close_socket(void *data, curl_socket_t fd)
+{
+    struct request *request = data;
+    struct sockaddr_storage peer;
+    socklen_t size = sizeof peer;
+
+    if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0)
+        request->connected = true;
+    return close(fd);
+}
+
 /* What holds for every request that this handle will make. */
 static bool set_up(struct hb_curl_loop *loop, struct request *request)
 {
@@ -214,6 +224,8 @@ static bool set_up(struct hb_curl_loop *loop, struct request *request)
     SET(CURLOPT_WRITEDATA, request);
     SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
     SET(CURLOPT_OPENSOCKETDATA, request);
+    SET(CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
+    SET(CURLOPT_CLOSESOCKETDATA, request);
 #undef SET
     return bad == CURLE_OK;
 }
@@ -303,9 +315,10 @@ static void arm_overtime(struct hb_curl_loop *loop);
 static void end_request(struct request *request, CURLcode code)
 {
     struct hb_curl_loop *loop = request->loop;
-    struct hb_curl_answer answer = answer_of(request, code);
+    struct hb_curl_answer answer;
 
-    curl_multi_remove_handle(loop->multi, request->easy);
+    curl_multi_remove_handle(loop->multi, request->easy); /* its socket is closed by now */
+    answer = answer_of(request, code);
     hb_heap_remove(&loop->deadlines, &request->overtime);
     hb_link_remove(&request->link);
     loop->running_count--;
@@ -557,7 +570,7 @@ enum hb_err hb_curl_start(struct hb_curl_loop *loop, const char *url, int64_t ti
     hb_buf_clear(&request->body);
     request->head_len = 0;
     request->socket_error = 0;
-    request->blocked = request->connecting = request->body_over = request->stalled = false;
+    request->blocked = request->connecting = request->connected = request->body_over = request->stalled = false;
     if (!aim(request, url, timeout_ms) || curl_multi_add_handle(loop->multi, request->easy) != CURLM_OK) {
         free_request(request);
         return HB_ERR_NO_MEMORY;

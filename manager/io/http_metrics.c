@@ -3,16 +3,24 @@
 #include <stdlib.h>
 
 #include "manager/app/exposition.h"
-#include "manager/app/metrics_json.h"
-#include "manager/app/metrics_prometheus.h"
+#include "manager/app/list.h"
 #include "manager/app/metrics_query.h"
-#include "manager/app/prometheus_targets.h"
+#include "manager/app/report.h"
 #include "manager/io/http_accept.h"
 #include "manager/io/http_head.h"
 
 #define PARAMETER_BYTES 256 /* a longer one breaks its rule whatever it is */
 #define SENTENCE_BYTES 512
 #define ACCEPT_BYTES 4096
+#define TURN_WORKERS 4000 /* visited in one turn of the loop: 2 to 4 ms */
+
+/* An answer that is being made, turn by turn, or waits for its turns. */
+struct answer {
+    struct hb_link link; /* the first member */
+    struct hb_report *report;
+    const char *type; /* NULL: JSON */
+    struct hb_exchange *exchange;
+};
 
 struct hb_http_metrics {
     struct hb_manager *manager;
@@ -20,6 +28,7 @@ struct hb_http_metrics {
     struct hb_documents *documents;
     struct hb_http_metrics_config config;
     int64_t process_start_ms;
+    struct hb_link answers; /* the first one is being made */
 };
 
 struct hb_http_metrics *hb_http_metrics_new(struct hb_manager *manager, struct hb_redis_store *store,
@@ -33,6 +42,7 @@ struct hb_http_metrics *hb_http_metrics_new(struct hb_manager *manager, struct h
     metrics->store = store;
     metrics->documents = documents;
     metrics->process_start_ms = hb_process_start_ms();
+    hb_link_init(&metrics->answers);
     return metrics;
 }
 
@@ -69,23 +79,38 @@ static bool read_query(struct hb_exchange *exchange, struct hb_metrics_query *qu
     return err == HB_OK;
 }
 
-/*
- * Whether Prometheus' text is what is wanted: format= first, then what Accept gives more weight. OpenMetrics is not
- * spoken, but whoever names it is a scraper that understands text/plain too. No preference: the default.
- */
+/* The more welcome of the two by name: OpenMetrics is not spoken, but who names it understands text/plain as well. */
+static int named_text_weight(struct hb_text accept)
+{
+    int plain = hb_accept_named_weight(accept, "text/plain");
+    int openmetrics = hb_accept_named_weight(accept, "application/openmetrics-text");
+
+    return openmetrics > plain ? openmetrics : plain;
+}
+
+/* What Accept gives more weight; where that is equal what it names, JSON first; where it names neither, the default. */
+static bool accepts_prometheus(struct hb_text accept, bool default_prometheus)
+{
+    int named_json = hb_accept_named_weight(accept, "application/json");
+    int named_text = named_text_weight(accept);
+    int json = hb_accept_weight(accept, "application/json");
+    int text = hb_accept_weight(accept, "text/plain");
+
+    text = named_text > text ? named_text : text;
+    if (text != json)
+        return text > json;
+    return named_json > 0 ? false : named_text > 0 || default_prometheus;
+}
+
 static bool wants_prometheus(const struct hb_http_metrics *metrics, const struct hb_exchange *exchange,
                              const struct hb_metrics_query *query)
 {
     char value[ACCEPT_BYTES];
-    struct hb_text accept = hb_head_value(hb_exchange_wsi(exchange), WSI_TOKEN_HTTP_ACCEPT, value, sizeof value);
-    int json = hb_accept_weight(accept, "application/json");
-    int text = hb_accept_weight(accept, "text/plain");
-    int openmetrics = hb_accept_named_weight(accept, "application/openmetrics-text");
 
     if (query->format != HB_METRICS_UNSAID)
         return query->format == HB_METRICS_PROMETHEUS;
-    text = openmetrics > text ? openmetrics : text;
-    return text == json ? metrics->config.default_prometheus : text > json;
+    return accepts_prometheus(hb_head_value(hb_exchange_wsi(exchange), WSI_TOKEN_HTTP_ACCEPT, value, sizeof value),
+                              metrics->config.default_prometheus);
 }
 
 /* ---- answers ---- */
@@ -120,32 +145,87 @@ static struct hb_scrape gather(const struct hb_http_metrics *metrics, const stru
     };
 }
 
+/* Takes the report; NULL: there was no memory for it. */
+static void send_report(struct hb_http_metrics *metrics, struct hb_exchange *exchange, struct hb_report *report,
+                        const char *type)
+{
+    struct hb_buf none = {.err = HB_ERR_NO_MEMORY};
+
+    hb_documents_answer_fresh(metrics->documents, exchange, report != NULL ? hb_report_bytes(report) : &none, type);
+    hb_report_free(report);
+}
+
+static void forget(void *self)
+{
+    struct answer *answer = self;
+
+    hb_link_remove(&answer->link);
+    hb_report_free(answer->report);
+    free(answer);
+}
+
+/* One turn. False: no answer is to be made any more. */
+static bool go_on(void *self)
+{
+    struct hb_http_metrics *metrics = self;
+    struct answer *first = (struct answer *)metrics->answers.next;
+
+    if (hb_link_is_alone(&metrics->answers))
+        return false;
+    if (!hb_report_go_on(first->report, TURN_WORKERS)) {
+        hb_link_remove(&first->link);
+        send_report(metrics, first->exchange, first->report, first->type);
+        free(first);
+    }
+    return !hb_link_is_alone(&metrics->answers);
+}
+
+/* False: there is no memory for it. */
+static bool wait_for_turns(struct hb_http_metrics *metrics, struct hb_exchange *exchange, struct hb_report *report,
+                           const char *type)
+{
+    struct answer *answer = calloc(1, sizeof *answer);
+
+    if (answer == NULL)
+        return false;
+    *answer = (struct answer){.report = report, .type = type, .exchange = exchange};
+    hb_link_init(&answer->link);
+    hb_link_insert(&metrics->answers, &answer->link);
+    hb_exchange_on_abandon(exchange, forget, answer);
+    metrics->config.work.begin(metrics->config.work.self, go_on, metrics);
+    return true;
+}
+
+static void answer_with(struct hb_http_metrics *metrics, struct hb_exchange *exchange, enum hb_report_kind kind,
+                        const struct hb_scrape *scrape)
+{
+    const char *type = kind == HB_REPORT_PROMETHEUS ? HB_EXPOSITION_TYPE : NULL;
+    bool many = hb_registry_count(hb_manager_registry(metrics->manager)) > TURN_WORKERS;
+    struct hb_report *report = hb_report_new(kind, scrape);
+
+    if (report != NULL && many && metrics->config.work.begin != NULL && wait_for_turns(metrics, exchange, report, type))
+        return;
+    while (report != NULL && hb_report_go_on(report, SIZE_MAX))
+        ;
+    send_report(metrics, exchange, report, type);
+}
+
 void hb_http_metrics_answer(struct hb_http_metrics *metrics, struct hb_exchange *exchange)
 {
     struct hb_metrics_query query = {0};
     struct hb_scrape scrape;
-    struct hb_buf bytes;
 
     if (!read_query(exchange, &query) || hb_documents_refuse(metrics->documents, exchange))
         return;
     scrape = gather(metrics, &query);
-    hb_buf_init(&bytes, SIZE_MAX / 2);
-    if (wants_prometheus(metrics, exchange, &query)) {
-        hb_metrics_prometheus_write(&bytes, &scrape);
-        hb_documents_answer_fresh(metrics->documents, exchange, &bytes, HB_EXPOSITION_TYPE);
-    } else {
-        hb_metrics_json_write(&bytes, &scrape);
-        hb_documents_answer_fresh(metrics->documents, exchange, &bytes, NULL);
-    }
+    answer_with(metrics, exchange, wants_prometheus(metrics, exchange, &query) ? HB_REPORT_PROMETHEUS : HB_REPORT_JSON,
+                &scrape);
 }
 
 void hb_http_targets_answer(struct hb_http_metrics *metrics, struct hb_exchange *exchange)
 {
-    struct hb_buf json;
+    const struct hb_scrape scrape = {.manager = metrics->manager};
 
-    if (hb_documents_refuse(metrics->documents, exchange))
-        return;
-    hb_buf_init(&json, SIZE_MAX / 2);
-    hb_prometheus_targets_write(&json, hb_manager_registry(metrics->manager));
-    hb_documents_answer_fresh(metrics->documents, exchange, &json, NULL);
+    if (!hb_documents_refuse(metrics->documents, exchange))
+        answer_with(metrics, exchange, HB_REPORT_TARGETS, &scrape);
 }

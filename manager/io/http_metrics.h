@@ -1,12 +1,14 @@
 /*
  * http_metrics: GET /metrics and GET /sd/prometheus.
  *
- * Built per request: figures are new each time. Compressing large ones is the thread pool's, as for all documents.
+ * Built per request: figures are new each time. Where there are many workers, a few thousand in each turn of the loop,
+ * one answer after the other. Compressing large ones is the thread pool's, as for all documents.
  */
 #ifndef HB_IO_HTTP_METRICS_H
 #define HB_IO_HTTP_METRICS_H
 
 #include "manager/app/manager.h"
+#include "manager/app/work_port.h"
 #include "manager/io/http_document.h"
 #include "manager/io/redis_store.h"
 
@@ -17,6 +19,7 @@ struct hb_http_metrics_config {
     bool per_worker;         /* METRICS_PER_WORKER */
     /* What the store counts, kept up by it and alive as long as this; NULL: zeros are shown. */
     const struct hb_redis_store_counters *redis;
+    struct hb_work_port work; /* begin NULL: answers are made in one go */
 };
 
 /* All must outlive it. Until configured: JSON, nothing per worker. NULL when out of memory. */

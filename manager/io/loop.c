@@ -12,8 +12,11 @@ struct hb_loop {
     uv_loop_t uv;
     uv_timer_t deadline;
     uv_prepare_t turn_end;
+    uv_idle_t working; /* active while there is work */
     uv_signal_t signals[2];
     struct hb_manager *manager;
+    bool (*work)(void *self);
+    void *work_self;
     hb_mono_ms armed_for; /* when the timer should fire; HB_MONO_NEVER: it is not armed */
     void (*stop)(void *self, bool again);
     void *stop_self;
@@ -104,6 +107,29 @@ static void on_turn_end(uv_prepare_t *prepare)
     gather(loop);
 }
 
+static void on_working(uv_idle_t *idle)
+{
+    struct hb_loop *loop = idle->data;
+
+    if (!loop->work(loop->work_self))
+        uv_idle_stop(idle);
+}
+
+static void begin_work(void *self, bool (*work)(void *work_self), void *work_self)
+{
+    struct hb_loop *loop = self;
+
+    loop->work = work;
+    loop->work_self = work_self;
+    if (!uv_is_closing((uv_handle_t *)&loop->working))
+        uv_idle_start(&loop->working, on_working);
+}
+
+struct hb_work_port hb_loop_work_port(struct hb_loop *loop)
+{
+    return (struct hb_work_port){loop, begin_work};
+}
+
 static void on_signal(uv_signal_t *handle, int number)
 {
     struct hb_loop *loop = handle->data;
@@ -130,9 +156,11 @@ struct hb_loop *hb_loop_new(struct hb_manager *manager)
     loop->looked.ms = INT64_MIN;
     uv_timer_init(&loop->uv, &loop->deadline);
     uv_prepare_init(&loop->uv, &loop->turn_end);
+    uv_idle_init(&loop->uv, &loop->working);
     uv_signal_init(&loop->uv, &loop->signals[0]);
     uv_signal_init(&loop->uv, &loop->signals[1]);
-    loop->deadline.data = loop->turn_end.data = loop->signals[0].data = loop->signals[1].data = loop;
+    loop->deadline.data = loop->turn_end.data = loop->working.data = loop->signals[0].data = loop->signals[1].data =
+        loop;
     return loop;
 }
 
@@ -162,7 +190,8 @@ void hb_loop_run(struct hb_loop *loop)
 void hb_loop_stop_timers(struct hb_loop *loop)
 {
     uv_handle_t *handles[] = {(uv_handle_t *)&loop->deadline, (uv_handle_t *)&loop->turn_end,
-                              (uv_handle_t *)&loop->signals[0], (uv_handle_t *)&loop->signals[1]};
+                              (uv_handle_t *)&loop->working, (uv_handle_t *)&loop->signals[0],
+                              (uv_handle_t *)&loop->signals[1]};
 
     for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++) {
         if (!uv_is_closing(handles[i]))

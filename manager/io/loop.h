@@ -14,6 +14,7 @@
 #define HB_IO_LOOP_H
 
 #include "manager/app/manager.h"
+#include "manager/app/work_port.h"
 
 #define HB_LOOP_NAP_MS 1000
 #define HB_LOOP_LATE_MS 250
@@ -26,6 +27,8 @@ struct hb_loop;
 
 struct hb_loop *hb_loop_new(struct hb_manager *manager); /* NULL: out of memory or descriptors */
 struct uv_loop_s *hb_loop_uv(struct hb_loop *loop);
+/* Sockets are read between two pieces of work. */
+struct hb_work_port hb_loop_work_port(struct hb_loop *loop);
 
 /* Called at the first SIGTERM or SIGINT, and with `again` at the second. */
 void hb_loop_on_stop(struct hb_loop *loop, void (*stop)(void *self, bool again), void *self);

@@ -17,12 +17,14 @@
 #define HEALTH_PATH "/health"
 #define URL_SIZE (HB_URL_MAX + sizeof HEALTH_PATH)
 #define ATTRIBUTES_BYTES_MAX 32768
+#define PROBES_MOST 3 /* of one socket's end, while they come back broken */
 
 /* One poll or probe: by id, for the worker may be gone before it ends. */
 struct check {
     struct hb_link link; /* the first member; in `under_way`, `repeats` or `unused` */
     struct hb_poller *poller;
     uint64_t ticket; /* 0: a probe */
+    uint8_t broken;  /* of a probe: how often in a row */
     uint8_t id_len;
     char id[HB_ID_MAX];
 };
@@ -100,6 +102,7 @@ static struct check *new_check(struct hb_poller *poller, const struct hb_worker 
     hb_link_remove(&check->link);
     check->poller = poller;
     check->ticket = ticket;
+    check->broken = 0;
     check->id_len = worker->id_len;
     memcpy(check->id, worker->id, worker->id_len);
     hb_link_insert(&poller->under_way, &check->link);
@@ -182,8 +185,9 @@ static void finish_probe(struct check *check, const struct hb_curl_answer *answe
 
     check->poller->probes--;
     check->poller->counters.probes++;
-    if (!answer->ours)
-        apply(check, HB_INPUT_PROBED, &result);
+    hb_log(HB_LOG_DEBUG, "probed", HB_LT("worker", id_of(check)),
+           HB_LS("outcome", hb_poll_outcome_text(answer->outcome)), HB_LI("code", answer->code));
+    apply(check, HB_INPUT_PROBED, &result);
 }
 
 /* ---- again ---- */
@@ -201,22 +205,31 @@ static void later(struct check *check)
         uv_timer_start(&poller->again, on_again, HB_POLLER_AGAIN_MS, 0);
 }
 
+/*
+ * A process that dies closes its sockets one after the other: a probe that comes in between is taken by the kernel and
+ * then dropped.
+ */
+static bool may_be_dying(struct check *check, const struct hb_curl_answer *answer)
+{
+    return check->ticket == 0 && answer->outcome == HB_POLL_BROKEN && ++check->broken < PROBES_MOST;
+}
+
 static void on_ended(void *self, const struct hb_curl_answer *answer)
 {
     struct check *check = self;
 
-    if (check->ticket == 0) {
-        finish_probe(check, answer);
-    } else if (answer->ours) {
+    if (answer->ours || may_be_dying(check, answer)) {
         later(check);
         return;
-    } else {
-        finish_poll(check, answer);
     }
+    if (check->ticket == 0)
+        finish_probe(check, answer);
+    else
+        finish_poll(check, answer);
     end_check(check);
 }
 
-static void begin_poll(struct check *check, const struct hb_worker *worker)
+static void begin(struct check *check, const struct hb_worker *worker)
 {
     char url[URL_SIZE];
 
@@ -225,11 +238,24 @@ static void begin_poll(struct check *check, const struct hb_worker *worker)
         later(check);
 }
 
-/* Its ticket must come back whatever happens: nobody waits for it when its worker is gone or polled no more. */
+static bool is_still_wanted(const struct check *check, const struct hb_worker *worker)
+{
+    if (worker == NULL)
+        return false;
+    if (check->ticket == 0)
+        return worker->socket == NULL && worker->hold_until.ms != HB_MONO_NEVER.ms && hb_worker_has_address(worker);
+    return worker->poll != NULL && worker->poll->ticket == check->ticket;
+}
+
+/* A ticket must come back whatever happens: nobody waits for it when its worker is gone or polled no more. */
 static void give_up(struct check *check)
 {
-    apply(check, HB_INPUT_POLLED,
-          &(struct hb_poll_result){.outcome = HB_POLL_NONE, .uptime_ms = -1, .requests = -1, .errors = -1});
+    const struct hb_poll_result nothing = {.outcome = HB_POLL_NONE, .uptime_ms = -1, .requests = -1, .errors = -1};
+
+    if (check->ticket == 0)
+        check->poller->probes--;
+    else
+        apply(check, HB_INPUT_POLLED, &nothing);
     end_check(check);
 }
 
@@ -252,8 +278,8 @@ static void on_again(uv_timer_t *timer)
 
         hb_link_remove(&check->link);
         hb_link_insert(&poller->under_way, &check->link);
-        if (worker != NULL && worker->poll != NULL && worker->poll->ticket == check->ticket)
-            begin_poll(check, worker);
+        if (is_still_wanted(check, worker))
+            begin(check, worker);
         else
             give_up(check);
     }
@@ -268,12 +294,18 @@ static void on_due(uv_timer_t *timer)
     poller->armed_for = HB_MONO_NEVER;
 }
 
+/* When the next one is to begin; HB_MONO_NEVER: not before a poll has ended. */
+static hb_mono_ms next_turn(const struct hb_poller *poller)
+{
+    return hb_mono_add(hb_registry_next_poll(hb_manager_registry(poller->manager)), HB_POLLER_GATHER_MS);
+}
+
 static void arm(struct hb_poller *poller, hb_mono_ms now)
 {
-    hb_mono_ms next = hb_registry_next_poll(hb_manager_registry(poller->manager));
+    hb_mono_ms next = next_turn(poller);
 
-    if (next.ms == HB_MONO_NEVER.ms || poller->armed_for.ms <= next.ms)
-        return;
+    if (poller->armed_for.ms <= next.ms)
+        return; /* fires early enough already, or there is nothing to wait for */
     poller->armed_for = next.ms > now.ms ? next : now;
     uv_update_time(poller->due.loop);
     uv_timer_start(&poller->due, on_due, (uint64_t)hb_mono_between(now, poller->armed_for), 0);
@@ -286,18 +318,19 @@ static void arm(struct hb_poller *poller, hb_mono_ms now)
 static void on_turn_end(uv_prepare_t *prepare)
 {
     struct hb_poller *poller = prepare->data;
-    struct hb_registry *registry = hb_manager_registry(poller->manager);
+    hb_mono_ms next = next_turn(poller);
     const struct hb_worker *worker;
     struct hb_moment now;
     uint64_t ticket;
 
-    if (!poller->knows_forbidden || hb_registry_next_poll(registry).ms == HB_MONO_NEVER.ms)
+    if (!poller->knows_forbidden || next.ms == HB_MONO_NEVER.ms)
         return;
     now = hb_moment_now();
-    for (int begun = 0; begun < HB_POLLER_BEGIN_MOST; begun++) {
-        if (!reserve_check(poller) || !hb_registry_take_poll(registry, now, &worker, &ticket))
+    for (int begun = 0; begun < HB_POLLER_BEGIN_MOST && next.ms <= now.mono.ms; begun++) {
+        if (!reserve_check(poller) ||
+            !hb_registry_take_poll(hb_manager_registry(poller->manager), now, &worker, &ticket))
             break;
-        begin_poll(new_check(poller, worker, ticket), worker);
+        begin(new_check(poller, worker, ticket), worker);
     }
     arm(poller, now.mono);
 }
@@ -305,8 +338,6 @@ static void on_turn_end(uv_prepare_t *prepare)
 static void on_probe(void *self, const struct hb_worker *worker)
 {
     struct hb_poller *poller = self;
-    struct check *check;
-    char url[URL_SIZE];
 
     if (poller->closed || !poller->knows_forbidden)
         return;
@@ -314,14 +345,8 @@ static void on_probe(void *self, const struct hb_worker *worker)
         poller->counters.probes_dropped++;
         return;
     }
-    check = new_check(poller, worker, 0);
-    url_of(worker, url);
-    if (hb_curl_start(poller->curl, url, poller->config.timeout_ms, on_ended, check) != HB_OK) {
-        poller->counters.probes_dropped++;
-        end_check(check);
-        return;
-    }
     poller->probes++;
+    begin(new_check(poller, worker, 0), worker);
 }
 
 /* ---- what may not be polled ---- */

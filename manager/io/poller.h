@@ -5,13 +5,15 @@
  *   HB_EFFECT_PROBE       ──► curl_loop ──► answer ──────────────────────────────────────► HB_INPUT_PROBED
  *
  * Whom, when and how many is the core's: here polls are begun at the end of each turn of the loop, when everything that
- * could make one due has happened. What an answer means is the core's too.
+ * could make one due has happened. What an answer means is the core's too. Polls begin up to HB_POLLER_GATHER_MS late,
+ * together: waking up costs as much as a check does, and those that begin together are mostly answered together.
  *
  * A poll that failed by our own fault (no descriptor left, this process was stopped meanwhile) says nothing of the
  * service: it is begun again after HB_POLLER_AGAIN_MS and stays under way until then.
  *
  * Probes: at most POLL_CONCURRENCY under way beside the polls; what is beyond is dropped, for a probe only spares its
- * worker the rest of a grace.
+ * worker the rest of a grace. One that came back broken may have met a process that is about to die: it is begun again
+ * twice, like a poll.
  *
  * Polling waits until the addresses of Redis, which must not be polled, were looked up once, or could not be.
  */
@@ -22,6 +24,7 @@
 
 #define HB_POLLER_AGAIN_MS 200
 #define HB_POLLER_BEGIN_MOST 64 /* in one turn of the loop */
+#define HB_POLLER_GATHER_MS 25  /* that a poll may be late, to begin together with others */
 
 #define HB_POLL_OUTCOME_COUNT (HB_POLL_BROKEN + 1)
 

@@ -72,8 +72,9 @@ def stream_of(redis_server):
     return [(fields["event"], json.loads(fields["event"])) for _, fields in redis_server.client.xrange("workers:events")]
 
 
-def serve(manager, worker):
-    manager.register(worker)
+def serve(manager, worker, port=9000):
+    """Nobody listens on that port, unless another one is given: when its socket breaks, it is known to be gone."""
+    manager.register(worker, port)
     peer = Peer(manager, worker)
     peer.beat(status="alive")
     return peer

@@ -2,6 +2,7 @@
 import pytest
 
 from listener import Listener, serve, stream_of
+from misbehaving import Service, answers
 from waiting import wait_for
 
 
@@ -34,7 +35,7 @@ def test_the_four_events(manager, listener):
     assert listener.channels("w1") == ["server:up", "server:down", "server:recovery", "server:removed"]
 
     assert (up["status"], up["serving"], up["host"], up["port"]) == ("alive", True, "127.0.0.1", 9000)
-    assert (down["status"], down["serving"], down["reason"]) == ("disconnected", False, "connection_closed")
+    assert (down["status"], down["serving"], down["reason"]) == ("disconnected", False, "probe_refused")
     assert (recovery["status"], recovery["serving"]) == ("alive", True)
     assert removed["status"] == "removed"
     for event in (up, down, recovery, removed):
@@ -79,9 +80,11 @@ def test_down_and_recovery_alternate(manager, listener):
 def test_a_short_interruption_is_not_announced(scene, redis_server):
     manager = scene.manager(redis_server, HEARTBEAT_TIMEOUT=60, DISCONNECT_GRACE=60)
     listener = Listener(redis_server)
-    serve(manager, "w1").vanish()
-    manager.wait_row("w1", status="disconnected", serving=True)
-    peer = serve(manager, "w1")
+    with Service(answers(200)) as service:
+        serve(manager, "w1", service.port).vanish()
+        manager.wait_row("w1", status="disconnected", serving=True)
+        wait_for("its address was asked whether it is there", lambda: service.asked)
+        peer = serve(manager, "w1", service.port)
     manager.wait_row("w1", status="alive", serving=True)
     # Events keep their order: when the one of w2 is heard, all of w1 have been.
     serve(manager, "w2")

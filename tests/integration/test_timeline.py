@@ -38,7 +38,8 @@ def told(transitions):
             for entry in transitions]
 
 
-def test_the_life_of_a_killed_worker(scene, manager, redis_server):
+def test_the_life_of_a_killed_worker(scene, redis_server):
+    manager = scene.manager(redis_server, HEARTBEAT_TIMEOUT=3, DISCONNECT_GRACE=2)
     worker = scene.worker(manager, "w1", HEARTBEAT_INTERVAL=0.2)
     manager.wait_row("w1", status="alive", serving=True)
     worker.kill()
@@ -48,12 +49,12 @@ def test_the_life_of_a_killed_worker(scene, manager, redis_server):
         ("unknown", "registered", "registered", False, None),
         ("registered", "connected", "socket_opened", False, None),
         ("connected", "alive", "beat", True, "server:up"),
-        ("alive", "disconnected", "connection_closed", True, None),  # held for the grace
-        ("disconnected", "disconnected", "connection_closed", False, "server:down"),
+        ("alive", "disconnected", "connection_closed", True, None),  # held for the grace, but nobody listens there
+        ("disconnected", "disconnected", "probe_refused", False, "server:down"),
         ("disconnected", "not_responding", "connection_closed", False, None)]
     closed, silent = transitions[3]["evidence"], transitions[5]["evidence"]
     assert closed["close_code"] == 1006 and closed["silence"] < 1
-    assert silent["silence"] > 1
+    assert silent["silence"] > 3
     assert "close_code" not in transitions[2]["evidence"]
 
 

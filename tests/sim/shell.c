@@ -58,26 +58,29 @@ enum hb_err shell_apply(struct sim *sim, const struct hb_input *input)
     return err;
 }
 
-static void expire(struct sim *sim)
+static void expire_one(struct sim *sim)
 {
     struct hb_effects effects;
     bool more;
 
     if (sim->options.store) {
-        stack_expire(sim, HB_LOOP_EXPIRE_MOST);
+        stack_expire(sim, 1);
         return;
     }
-    for (unsigned most = HB_LOOP_EXPIRE_MOST; most > 0; most--) {
-        memory_inside(true);
-        more = hb_registry_expire(sim->registry, sim_moment(sim), &effects);
-        memory_inside(false);
-        if (!more)
-            return;
+    memory_inside(true);
+    more = hb_registry_expire(sim->registry, sim_moment(sim), &effects);
+    memory_inside(false);
+    if (more)
         fan_out(sim, &effects);
-    }
 }
 
 /* ---- loop.c's part ---- */
+
+static void expire_until(struct sim *sim, int64_t until)
+{
+    for (unsigned i = 0; i < HB_LOOP_EXPIRE_MOST && hb_registry_next_deadline(sim->registry).ms <= until; i++)
+        expire_one(sim);
+}
 
 static void on_deadline(struct sim *sim)
 {
@@ -91,11 +94,9 @@ static void on_deadline(struct sim *sim)
             hb_registry_skew(sim->registry, late_ms);
         return;
     }
-    if (hb_registry_next_deadline(sim->registry).ms > sim->looked_ms) {
+    expire_until(sim, sim->looked_ms);
+    if (hb_registry_next_deadline(sim->registry).ms <= sim->now)
         sim->looked_ms = sim->now;
-        return;
-    }
-    expire(sim);
 }
 
 static void arm_deadline(struct sim *sim)

@@ -3,8 +3,9 @@
  *
  *      timers (all that are due) ──► prepare (arm the deadline) ──► wait for the next timer or packet ──► packets
  *
- * Kept in step with loop.c by hand: on_deadline there is on_deadline here, arm_deadline is arm_deadline, with the same
- * constants from loop.h. Left out is the gathering of beats under load, which only makes turns rarer by 2 ms.
+ * Kept in step with loop.c by hand: on_deadline, expire_until and arm_deadline there are those of the same name here,
+ * with the same constants from loop.h. Left out is the gathering of beats under load, which only makes turns rarer by 2
+ * ms.
  */
 #ifndef HB_SIM_SHELL_H
 #define HB_SIM_SHELL_H

@@ -53,8 +53,10 @@ struct sim_worker {
     uint8_t id_len;
     char id[SIM_ID_SIZE];
 
-    uint32_t life; /* counts its processes and connections: what was planned for an earlier one is void */
-    uint8_t listener, tries;
+    uint32_t life;      /* counts its processes and connections: what was planned for an earlier one is void */
+    uint8_t listener;   /* what listeners heard last: enum hb_announced */
+    bool removed_early; /* in this life, before its row was read: what was told of it then is not followed */
+    uint8_t tries;
     uint16_t port;
     int64_t opened_ms;       /* the manager accepted a socket, or a first registration, then */
     int64_t restored_ms;     /* its row was read then; INT64_MIN: not in this life of the manager */
@@ -96,7 +98,7 @@ struct sim {
 
     /* the loop */
     int64_t armed_for;
-    int64_t looked_ms;  /* a deadline was due then, or the loop woke up from its nap: sockets were read since */
+    int64_t looked_ms;  /* whatever was due by then has had its sockets read since */
     int64_t last_stall; /* when it was over */
     int64_t next_stall, next_restart, next_wall_step, next_look;
     struct {

@@ -18,6 +18,9 @@ void timeline_close(struct timeline *timeline)
 }
 
 static void write_line(struct timeline *timeline, int64_t now, const char *format, va_list arguments)
+    __attribute__((format(printf, 3, 0)));
+
+static void write_line(struct timeline *timeline, int64_t now, const char *format, va_list arguments)
 {
     char line[TIMELINE_LINE_SIZE];
     int len = snprintf(line, sizeof line, "at %" PRId64 ".%03d s: ", now / 1000, (int)(now % 1000));

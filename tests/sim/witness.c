@@ -33,8 +33,10 @@ void witness_new_life(struct sim *sim)
 {
     hb_model_init(&sim->model, &sim->rules);
     memset(sim->modelled, 0, sim->options.workers * sizeof *sim->modelled);
-    for (uint32_t i = 0; i < sim->options.workers; i++)
+    for (uint32_t i = 0; i < sim->options.workers; i++) {
         sim->workers[i].restored_ms = INT64_MIN;
+        sim->workers[i].removed_early &= sim->options.store; /* there the subscriber forgets it */
+    }
 }
 
 /* Ids are a letter and a number. */
@@ -61,18 +63,18 @@ static void listen(struct sim *sim, uint32_t index, enum hb_edge edge)
         return;
     case HB_EDGE_DOWN:
         sim->counts.downs++;
-        if (worker->listener != HB_ANNOUNCED_UP)
+        if (worker->listener != HB_ANNOUNCED_UP && !worker->removed_early)
             timeline_break(&sim->timeline, index, sim->now, "announced down, but listeners had not heard it was up");
         worker->listener = HB_ANNOUNCED_DOWN;
         return;
     case HB_EDGE_RECOVERY:
         sim->counts.recoveries++;
-        if (worker->listener != HB_ANNOUNCED_DOWN)
+        if (worker->listener != HB_ANNOUNCED_DOWN && !worker->removed_early)
             timeline_break(&sim->timeline, index, sim->now, "a recovery that follows no down");
         worker->listener = HB_ANNOUNCED_UP;
         return;
     case HB_EDGE_REMOVED:
-        if (worker->listener != HB_ANNOUNCED_UP)
+        if (worker->listener != HB_ANNOUNCED_UP && !worker->removed_early)
             timeline_break(&sim->timeline, index, sim->now, "announced removed, but listeners had not heard it was up");
         worker->listener = HB_ANNOUNCED_NONE;
         return;
@@ -115,8 +117,10 @@ static void take_transition(struct sim *sim, uint32_t index, const struct hb_eff
              hb_reason_text(effect->reason), effect->worker->serving, effect->silence_ms, effect->seq,
              hb_edge_channel(effect->edge));
     listen(sim, index, effect->edge);
-    if (effect->gone)
+    if (effect->gone) {
         sim->workers[index].listener = HB_ANNOUNCED_NONE;
+        sim->workers[index].removed_early |= restart_is_loading(sim);
+    }
     if (by_time)
         judge(sim, index, effect);
 }
@@ -326,7 +330,8 @@ void witness_compare_all(struct sim *sim)
         hb_model_refresh(&sim->model, &sim->modelled[index]);
         if (!hb_compare_worker(&sim->modelled[index], worker, text))
             timeline_break(&sim->timeline, index, sim->now, "registry and model differ: %s", text);
-        if (!restart_is_loading(sim) && worker->announced != sim->workers[index].listener)
+        if (!restart_is_loading(sim) && !sim->workers[index].removed_early &&
+            worker->announced != sim->workers[index].listener)
             timeline_break(&sim->timeline, index, sim->now, "announced is %s, but listeners heard %s last",
                            hb_announced_text((enum hb_announced)worker->announced),
                            hb_announced_text((enum hb_announced)sim->workers[index].listener));

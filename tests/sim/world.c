@@ -422,7 +422,7 @@ static int32_t draw_interval(struct random *random)
 {
     int64_t of_100 = random_below(random, 100);
 
-    return of_100 < 1 ? 2000 : of_100 < 16 ? 5000 : of_100 < 61 ? 10000 : of_100 < 85 ? 20000 : 30000;
+    return of_100 < 1 ? 2000 : of_100 < 11 ? 5000 : of_100 < 51 ? 10000 : of_100 < 80 ? 20000 : 30000;
 }
 
 static enum sim_profile draw_profile(struct random *random)

@@ -12,9 +12,8 @@
 #include <string.h>
 
 #include "manager/app/ingest.h"
-#include "manager/app/metrics_json.h"
-#include "manager/app/metrics_prometheus.h"
 #include "manager/app/metrics_query.h"
+#include "manager/app/report.h"
 #include "proto/base/log.h"
 
 #define WALL_MS 1795203000000
@@ -122,22 +121,31 @@ static struct hb_scrape scrape_of(const struct scene *scene)
                               .process_start_ms = -1};
 }
 
+static const char *report_of(struct scene *scene, enum hb_report_kind kind, const struct hb_scrape *scrape, size_t most)
+{
+    struct hb_report *report = hb_report_new(kind, scrape);
+
+    assert_non_null(report);
+    while (hb_report_go_on(report, most))
+        ;
+    assert_int_equal(hb_buf_status(hb_report_bytes(report)), HB_OK);
+    hb_buf_clear(&scene->text);
+    hb_buf_append_text(&scene->text, (struct hb_text){hb_report_bytes(report)->bytes, hb_report_bytes(report)->len});
+    assert_int_equal(hb_buf_status(&scene->text), HB_OK);
+    hb_report_free(report);
+    return scene->text.bytes;
+}
+
 static const char *json_of(struct scene *scene)
 {
     struct hb_scrape scrape = scrape_of(scene);
 
-    hb_buf_clear(&scene->text);
-    hb_metrics_json_write(&scene->text, &scrape);
-    assert_int_equal(hb_buf_status(&scene->text), HB_OK);
-    return scene->text.bytes;
+    return report_of(scene, HB_REPORT_JSON, &scrape, SIZE_MAX);
 }
 
 static const char *prometheus_of(struct scene *scene, const struct hb_scrape *scrape)
 {
-    hb_buf_clear(&scene->text);
-    hb_metrics_prometheus_write(&scene->text, scrape);
-    assert_int_equal(hb_buf_status(&scene->text), HB_OK);
-    return scene->text.bytes;
+    return report_of(scene, HB_REPORT_PROMETHEUS, scrape, SIZE_MAX);
 }
 
 static void assert_line(const char *text, const char *line)
@@ -459,64 +467,114 @@ static void test_series_of_workers(void **state)
 {
     struct scene *scene = *state;
     struct hb_scrape scrape;
+    const char *text;
 
     registered(scene, "{\"id\":\"svc\",\"url\":\"http://10.0.0.9/\"}");
     polled(scene, (struct hb_poll_result){HB_POLL_ANSWERED, 503, 1500, 7250, 10, 2, {NULL, 0}});
     beats(scene, "w1", 0, "{\"worker_name\":\"a\\\"b\\\\c {x=\\\"1\\\"} \\u00e9\"}");
     pass(scene, 4200);
     scrape = scrape_of(scene);
-    hb_buf_clear(&scene->text);
-    hb_metrics_workers_write(&scene->text, &scrape);
+    scrape.per_worker = true;
+    text = strstr(prometheus_of(scene, &scrape), "# HELP heartbeat_worker_");
+    assert_non_null(text);
 #define W1 "{worker_id=\"w1\",worker_name=\"a\\\"b\\\\c {x=\\\"1\\\"} \xC3\xA9\"} "
 #define SVC "{worker_id=\"svc\",worker_name=\"svc\"} "
-    assert_string_equal(scene->text.bytes,
-                        "# HELP heartbeat_worker_up Whether the worker is alive.\n"
-                        "# TYPE heartbeat_worker_up gauge\n"
-                        "heartbeat_worker_up" SVC "1\n"
-                        "heartbeat_worker_up" W1 "1\n"
-                        "# HELP heartbeat_worker_serving Whether the worker may get traffic.\n"
-                        "# TYPE heartbeat_worker_serving gauge\n"
-                        "heartbeat_worker_serving" SVC "0\n"
-                        "heartbeat_worker_serving" W1 "0\n"
-                        "# HELP heartbeat_worker_last_heartbeat_age_seconds Time since the last contact.\n"
-                        "# TYPE heartbeat_worker_last_heartbeat_age_seconds gauge\n"
-                        "heartbeat_worker_last_heartbeat_age_seconds" SVC "4.2\n"
-                        "heartbeat_worker_last_heartbeat_age_seconds" W1 "4.2\n"
-                        "# HELP heartbeat_worker_requests_total Requests, as the worker counts them.\n"
-                        "# TYPE heartbeat_worker_requests_total counter\n"
-                        "heartbeat_worker_requests_total" SVC "10\n"
-                        "# HELP heartbeat_worker_errors_total Failed requests, as the worker counts them.\n"
-                        "# TYPE heartbeat_worker_errors_total counter\n"
-                        "heartbeat_worker_errors_total" SVC "2\n"
-                        "# HELP heartbeat_worker_ready Whether the last HTTP check was answered with 200.\n"
-                        "# TYPE heartbeat_worker_ready gauge\n"
-                        "heartbeat_worker_ready" SVC "0\n"
-                        "# HELP heartbeat_worker_last_checked_age_seconds Time since the last HTTP check ended.\n"
-                        "# TYPE heartbeat_worker_last_checked_age_seconds gauge\n"
-                        "heartbeat_worker_last_checked_age_seconds" SVC "4.2\n"
-                        "# HELP heartbeat_worker_poll_status_code HTTP status of the last check; 0: no answer.\n"
-                        "# TYPE heartbeat_worker_poll_status_code gauge\n"
-                        "heartbeat_worker_poll_status_code" SVC "503\n"
-                        "# HELP heartbeat_worker_poll_duration_seconds Time that the last HTTP check took.\n"
-                        "# TYPE heartbeat_worker_poll_duration_seconds gauge\n"
-                        "heartbeat_worker_poll_duration_seconds" SVC "0.0015\n"
-                        "# HELP heartbeat_worker_uptime_seconds Time since its start, as the worker says.\n"
-                        "# TYPE heartbeat_worker_uptime_seconds gauge\n"
-                        "heartbeat_worker_uptime_seconds" SVC "7.25\n");
+    assert_string_equal(text, "# HELP heartbeat_worker_up Whether the worker is alive.\n"
+                              "# TYPE heartbeat_worker_up gauge\n"
+                              "heartbeat_worker_up" SVC "1\n"
+                              "heartbeat_worker_up" W1 "1\n"
+                              "# HELP heartbeat_worker_serving Whether the worker may get traffic.\n"
+                              "# TYPE heartbeat_worker_serving gauge\n"
+                              "heartbeat_worker_serving" SVC "0\n"
+                              "heartbeat_worker_serving" W1 "0\n"
+                              "# HELP heartbeat_worker_last_heartbeat_age_seconds Time since the last contact.\n"
+                              "# TYPE heartbeat_worker_last_heartbeat_age_seconds gauge\n"
+                              "heartbeat_worker_last_heartbeat_age_seconds" SVC "4.2\n"
+                              "heartbeat_worker_last_heartbeat_age_seconds" W1 "4.2\n"
+                              "# HELP heartbeat_worker_requests_total Requests, as the worker counts them.\n"
+                              "# TYPE heartbeat_worker_requests_total counter\n"
+                              "heartbeat_worker_requests_total" SVC "10\n"
+                              "# HELP heartbeat_worker_errors_total Failed requests, as the worker counts them.\n"
+                              "# TYPE heartbeat_worker_errors_total counter\n"
+                              "heartbeat_worker_errors_total" SVC "2\n"
+                              "# HELP heartbeat_worker_ready Whether the last HTTP check was answered with 200.\n"
+                              "# TYPE heartbeat_worker_ready gauge\n"
+                              "heartbeat_worker_ready" SVC "0\n"
+                              "# HELP heartbeat_worker_last_checked_age_seconds Time since the last HTTP check ended.\n"
+                              "# TYPE heartbeat_worker_last_checked_age_seconds gauge\n"
+                              "heartbeat_worker_last_checked_age_seconds" SVC "4.2\n"
+                              "# HELP heartbeat_worker_poll_status_code HTTP status of the last check; 0: no answer.\n"
+                              "# TYPE heartbeat_worker_poll_status_code gauge\n"
+                              "heartbeat_worker_poll_status_code" SVC "503\n"
+                              "# HELP heartbeat_worker_poll_duration_seconds Time that the last HTTP check took.\n"
+                              "# TYPE heartbeat_worker_poll_duration_seconds gauge\n"
+                              "heartbeat_worker_poll_duration_seconds" SVC "0.0015\n"
+                              "# HELP heartbeat_worker_uptime_seconds Time since its start, as the worker says.\n"
+                              "# TYPE heartbeat_worker_uptime_seconds gauge\n"
+                              "heartbeat_worker_uptime_seconds" SVC "7.25\n");
 }
 
-static void test_what_does_not_fit_fails(void **state)
+/* ---- in turns ---- */
+
+static void test_turns_make_no_difference(void **state)
+{
+    static const enum hb_report_kind kinds[] = {HB_REPORT_JSON, HB_REPORT_PROMETHEUS, HB_REPORT_TARGETS};
+    struct scene *scene = *state;
+    struct hb_scrape scrape = scrape_of(scene);
+    char json[128];
+
+    scrape.per_worker = true;
+    for (int count = 0; count < 7; count++) {
+        for (size_t kind = 0; kind < sizeof kinds / sizeof kinds[0]; kind++) {
+            char *whole = strdup(report_of(scene, kinds[kind], &scrape, SIZE_MAX));
+
+            for (size_t most = 1; most < 8; most++)
+                assert_string_equal(report_of(scene, kinds[kind], &scrape, most), whole);
+            free(whole);
+        }
+        /* every other one has no port, and so is no target */
+        snprintf(json, sizeof json, "{\"worker_id\":\"w%d\"%s}", 7 * count % 10, count % 2 ? ",\"port\":80" : "");
+        registered(scene, json);
+    }
+}
+
+/* Between two turns anybody may come and go. */
+static void test_workers_that_come_and_go_between_turns(void **state)
 {
     struct scene *scene = *state;
-    struct hb_scrape scrape;
-    struct hb_buf small;
+    struct hb_scrape scrape = scrape_of(scene);
+    struct hb_report *report;
 
-    beats(scene, "w1", 0, "{}");
-    scrape = scrape_of(scene);
-    hb_buf_init(&small, 40);
-    hb_metrics_workers_write(&small, &scrape);
-    assert_int_equal(hb_buf_status(&small), HB_ERR_FULL);
-    hb_buf_free(&small);
+    for (int i = 1; i <= 8; i += 2) {
+        char json[64];
+
+        snprintf(json, sizeof json, "{\"worker_id\":\"w%d\"}", i);
+        registered(scene, json);
+    }
+    scrape.per_worker = true;
+    report = hb_report_new(HB_REPORT_PROMETHEUS, &scrape);
+    assert_non_null(report);
+    assert_true(hb_report_go_on(report, 2)); /* w1, w3 */
+    assert_int_equal(hb_ingest_remove(scene->ingest, HB_TEXT("w3"), scene->now), HB_OK);
+    assert_int_equal(hb_ingest_remove(scene->ingest, HB_TEXT("w5"), scene->now), HB_OK);
+    registered(scene, "{\"worker_id\":\"w2\"}"); /* behind us */
+    registered(scene, "{\"worker_id\":\"w6\"}"); /* before us */
+    assert_true(hb_report_go_on(report, 9));     /* w6, w7 */
+    registered(scene, "{\"worker_id\":\"w8\"}"); /* too late: families are being joined */
+    while (hb_report_go_on(report, 9))
+        ;
+    hb_buf_append_char(hb_report_bytes(report), '\n');
+    for (int i = 1; i <= 8; i++) {
+        static const bool shown[] = {false, true, false, true, false, false, true, true, false};
+        char sample[64];
+        const char *first;
+
+        snprintf(sample, sizeof sample, "heartbeat_worker_up{worker_id=\"w%d\"", i);
+        first = strstr(hb_report_bytes(report)->bytes, sample);
+        assert_int_equal(first != NULL, shown[i]);
+        assert_true(first == NULL || strstr(first + 1, sample) == NULL);
+    }
+    hb_report_free(report);
 }
 
 static void test_process_figures(void **state)
@@ -594,7 +652,8 @@ int main(void)
         SCENE(test_prometheus_lines),
         SCENE(test_families_stand_together),
         SCENE(test_series_of_workers),
-        SCENE(test_what_does_not_fit_fails),
+        SCENE(test_turns_make_no_difference),
+        SCENE(test_workers_that_come_and_go_between_turns),
         cmocka_unit_test(test_process_figures),
         cmocka_unit_test(test_query),
     };

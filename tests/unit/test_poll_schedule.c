@@ -49,7 +49,9 @@ static void add(struct world *world, int64_t interval_ms)
 static int64_t window_of(const struct simulated *one, int64_t ms)
 {
     int64_t phase_ms = (int64_t)(((uint64_t)one->target.phase * (uint64_t)one->interval_ms) >> 32);
+    int64_t slot_ms = one->interval_ms / 64 > 16 ? 16 : one->interval_ms / 64 > 1 ? one->interval_ms / 64 : 1;
 
+    phase_ms -= phase_ms % slot_ms; /* a few begin at a time */
     return (ms - phase_ms + 1000 * one->interval_ms) / one->interval_ms;
 }
 

@@ -13,6 +13,7 @@
 
 #include "manager/app/ingest.h"
 #include "manager/app/prometheus_targets.h"
+#include "manager/app/report.h"
 #include "proto/base/log.h"
 
 #define WALL_MS 1795203000000
@@ -58,8 +59,16 @@ static void registered(struct fixture *fixture, const char *json)
 
 static const char *targets(struct fixture *fixture)
 {
-    hb_buf_clear(&fixture->json);
-    hb_prometheus_targets_write(&fixture->json, hb_manager_registry(fixture->manager));
+    const struct hb_scrape scrape = {.manager = fixture->manager};
+    struct hb_report *report = hb_report_new(HB_REPORT_TARGETS, &scrape);
+
+    assert_non_null(report);
+    while (hb_report_go_on(report, SIZE_MAX))
+        ;
+    hb_buf_free(&fixture->json);
+    fixture->json = *hb_report_bytes(report);
+    hb_buf_init(hb_report_bytes(report), 0);
+    hb_report_free(report);
     assert_int_equal(hb_buf_status(&fixture->json), HB_OK);
     return fixture->json.bytes;
 }
