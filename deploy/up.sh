@@ -203,6 +203,7 @@ start_manager() {
 # start_workers: on one port after the other, each when the one before has its socket.
 start_workers() {
     local i name next=${WORKER_PORT:-8001}
+    export WORKER_POLL=${WORKER_POLL:-1} # their /health is watched too
     for ((i = 1; i <= worker_count; i++)); do
         name=worker$i
         choose_port "$name" "$next"

@@ -14,8 +14,8 @@
 
 struct hb_manager_config {
     /*
-     * Set by the caller before the load: looks into the files that the options name, and appends one sentence per fault,
-     * ended by a newline. NULL: nobody looks.
+     * Set by the caller before the load: looks into the files that the options name, and appends one sentence per
+     * fault, ended by a newline. NULL: nobody looks.
      */
     void (*check_files)(const struct hb_manager_config *config, struct hb_buf *sentences);
     char *redis_host;

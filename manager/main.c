@@ -81,7 +81,7 @@ static void on_stop(void *self, bool again)
     hb_http_api_stop(program->api);
     hb_poller_close(program->poller);
     forget_polling(program);
-    hb_status_file_close(program->status_file); /* before the sockets go: what that does is nobody's state */
+    hb_status_file_close(program->status_file); /* what becomes of anybody from here on is our doing */
     hb_redis_store_drain(program->store, DRAIN_MS, on_drained, program);
 }
 

@@ -10,15 +10,16 @@
 #include "manager/app/histogram.h"
 #include "manager/core/registry.h"
 
-#define HB_COUNT_WORD(name, text) +1
+/* How many words each vocabulary has. */
+#define HB_ONE_WORD(name, text) 0,
 enum {
-    HB_STATUSES = 0 HB_STATUS_MAP(HB_COUNT_WORD),
-    HB_HEALTHS = 0 HB_HEALTH_MAP(HB_COUNT_WORD),
-    HB_EDGES = 0 HB_EDGE_MAP(HB_COUNT_WORD),
-    HB_REASONS = 0 HB_REASON_MAP(HB_COUNT_WORD),
-    HB_POLL_OUTCOMES = 0 HB_POLL_OUTCOME_MAP(HB_COUNT_WORD),
+    HB_STATUSES = sizeof((char[]){HB_STATUS_MAP(HB_ONE_WORD)}),
+    HB_HEALTHS = sizeof((char[]){HB_HEALTH_MAP(HB_ONE_WORD)}),
+    HB_EDGES = sizeof((char[]){HB_EDGE_MAP(HB_ONE_WORD)}),
+    HB_REASONS = sizeof((char[]){HB_REASON_MAP(HB_ONE_WORD)}),
+    HB_POLL_OUTCOMES = sizeof((char[]){HB_POLL_OUTCOME_MAP(HB_ONE_WORD)}),
 };
-#undef HB_COUNT_WORD
+#undef HB_ONE_WORD
 
 struct hb_metrics {
     uint64_t transitions[HB_REASONS];
@@ -36,7 +37,7 @@ struct hb_metrics {
 
 void hb_metrics_init(struct hb_metrics *metrics);
 
-/* A heartbeat was counted: the time since the one before it, if that was on the same socket or came over HTTP. */
+/* A heartbeat was counted: the time since the one before it, if there was one on this connection. */
 void hb_metrics_beat(struct hb_metrics *metrics, const struct hb_effects *effects);
 /* A poll has ended, or a probe. */
 void hb_metrics_polled(struct hb_metrics *metrics, const struct hb_poll_result *result);

@@ -111,13 +111,13 @@ static void set_metrics(struct hb_worker *worker, struct hb_text text, struct hb
     worker->metrics[text.len] = '\0';
 }
 
-static void set_attributes(struct hb_worker *worker, struct hb_text text, struct hb_text_budget *budget)
+static void set_text(char **slot, struct hb_text text, struct hb_text_budget *budget)
 {
     struct hb_own_text pending;
     size_t before = 0;
     size_t after = 0;
 
-    if (!hb_own_text_prepare(&pending, &worker->attributes, text))
+    if (!hb_own_text_prepare(&pending, slot, text))
         return;
     count_bytes(&pending, &before, &after);
     if (spend(budget, before, after))
@@ -130,7 +130,8 @@ void hb_worker_set_figures(struct hb_worker *worker, const struct hb_beat *beat,
 {
     if (beat->metrics.bytes != NULL)
         set_metrics(worker, beat->metrics, budget);
-    set_attributes(worker, beat->attributes, budget);
+    set_text(&worker->name, beat->name, budget);
+    set_text(&worker->attributes, beat->attributes, budget);
     if (beat->requests >= 0)
         worker->requests = beat->requests;
     if (beat->errors >= 0)

@@ -29,7 +29,7 @@ struct hb_identity {
 /* All texts of an identity; or HB_ERR_NO_MEMORY, or HB_ERR_FULL beyond the budget, and none. */
 enum hb_err hb_worker_set_identity(struct hb_worker *worker, const struct hb_identity *identity,
                                    struct hb_text_budget *budget) HB_MUST_CHECK;
-/* Metrics, attributes and counts of a beat. When room is short the older ones stay: the beat must count. */
+/* Name, metrics, attributes and counts of a beat. When room is short the older ones stay: the beat must count. */
 void hb_worker_set_figures(struct hb_worker *worker, const struct hb_beat *beat, struct hb_text_budget *budget);
 /* Gives up what the two above have set. */
 void hb_worker_free_texts(struct hb_worker *worker, struct hb_text_budget *budget);

@@ -42,6 +42,7 @@ void hb_registry_free(struct hb_registry *registry)
         hb_entry_destroy(registry, (struct hb_worker *)node);
     hb_heap_free(&registry->deadlines);
     hb_poll_schedule_free(&registry->polls);
+    hb_gone_ids_free(&registry->gone);
     hb_map_free(registry->by_id);
     free(registry->ordered);
     free(registry);
@@ -173,7 +174,6 @@ void hb_entry_reset(struct hb_turn *turn, struct hb_worker *worker)
     free_parts(turn->registry, worker);
     memset(worker, 0, fixed);
     worker->deadline = deadline;
-    worker->removed_once = turn->registry->restoring;
     set_initial(worker, turn);
 }
 
@@ -348,6 +348,8 @@ void hb_turn_remove(struct hb_turn *turn, struct hb_worker *worker, enum hb_reas
 
     if (worker->socket != NULL)
         hb_turn_close_socket(turn, worker, HB_CLOSE_REMOVED);
+    if (turn->registry->restoring)
+        hb_gone_ids_add(&turn->registry->gone, worker->id, worker->announced != HB_ANNOUNCED_NONE);
     ordered_remove(turn->registry, worker);
     hb_poll_give_up(turn->registry, worker);
     worker->status = HB_STATUS_REMOVED;
@@ -426,8 +428,6 @@ bool hb_registry_expire(struct hb_registry *registry, struct hb_moment now, stru
         return false;
     if (hb_worker_visible(worker)) {
         expire_worker(&turn, worker);
-    } else if (worker->status == HB_STATUS_REMOVED && registry->restoring) {
-        hb_heap_set(&registry->deadlines, node, turn.now.ms + HB_REMOVED_FOR_MS); /* its row may still come */
     } else { /* nothing moves the deadline of these without arming them anew */
         if (worker->socket != NULL)
             hb_turn_close_socket(&turn, worker, HB_CLOSE_POLICY);
@@ -464,6 +464,8 @@ hb_mono_ms hb_registry_next_poll(const struct hb_registry *registry)
 void hb_registry_set_restoring(struct hb_registry *registry, bool restoring)
 {
     registry->restoring = restoring;
+    if (!restoring)
+        hb_gone_ids_free(&registry->gone);
 }
 
 void hb_registry_skew(struct hb_registry *registry, int64_t gap_ms)

@@ -105,20 +105,6 @@ static enum hb_err apply_register(struct hb_turn *turn, struct hb_worker *worker
     return err;
 }
 
-/* ---- removed ids, whose entries may outlive the time in which they are refused ---- */
-
-static bool is_refused(const struct hb_turn *turn, const struct hb_worker *worker)
-{
-    return worker->status == HB_STATUS_REMOVED &&
-           (!turn->registry->restoring || hb_mono_between(worker->last_contact, turn->now) < HB_REMOVED_FOR_MS);
-}
-
-static void forget_removal(struct hb_turn *turn, struct hb_worker *worker)
-{
-    if (worker->status == HB_STATUS_REMOVED)
-        hb_entry_reset(turn, worker);
-}
-
 /* ---- sockets ---- */
 
 /* Whether one more takeover now would be one too many; if not, remembers it. */
@@ -165,17 +151,17 @@ static enum hb_err apply_socket_opened(struct hb_turn *turn, struct hb_worker *w
         err = hb_entry_create(turn, input->id, &worker);
         if (err != HB_OK)
             return err;
-    } else if (is_refused(turn, worker)) {
+    } else if (worker->status == HB_STATUS_REMOVED) {
         return HB_ERR_REFUSED;
     } else if (worker->socket != NULL) {
         err = take_over(turn, worker);
         if (err != HB_OK)
             return err;
     }
-    forget_removal(turn, worker);
     before = hb_turn_before(turn, worker);
     worker->socket = input->socket;
-    worker->last_contact = turn->now;
+    if (!worker->unverified) /* its grace ends without a beat, however often it connects */
+        worker->last_contact = turn->now;
     worker->beats = true;
     if (!hb_worker_visible(worker)) {
         hb_entry_arm(turn->registry, worker);
@@ -306,7 +292,7 @@ static enum hb_err beat_entry(struct hb_turn *turn, struct hb_worker *worker, co
 
 static enum hb_err apply_goodbye(struct hb_turn *turn, struct hb_worker *worker)
 {
-    if (worker == NULL || worker->status == HB_STATUS_REMOVED)
+    if (worker == NULL)
         return HB_ERR_UNKNOWN;
     if (!hb_worker_visible(worker)) {
         hb_turn_close_socket(turn, worker, HB_CLOSE_NORMAL);
@@ -322,7 +308,7 @@ static enum hb_err apply_beat(struct hb_turn *turn, struct hb_worker *worker, co
     bool created = false;
     enum hb_err err;
 
-    if (worker != NULL && is_refused(turn, worker))
+    if (worker != NULL && worker->status == HB_STATUS_REMOVED)
         return HB_ERR_REFUSED;
     if (input->socket != NULL && (worker == NULL || worker->socket != input->socket))
         return HB_ERR_STALE;
@@ -332,9 +318,6 @@ static enum hb_err apply_beat(struct hb_turn *turn, struct hb_worker *worker, co
         err = hb_entry_create(turn, input->id, &worker);
         if (err != HB_OK)
             return err;
-        created = true;
-    } else if (worker->status == HB_STATUS_REMOVED) {
-        forget_removal(turn, worker);
         created = true;
     }
     err = beat_entry(turn, worker, input);

@@ -4,6 +4,7 @@
 #ifndef HB_CORE_REGISTRY_INTERNAL_H
 #define HB_CORE_REGISTRY_INTERNAL_H
 
+#include "manager/core/gone_ids.h"
 #include "manager/core/own_text.h"
 #include "manager/core/registry.h"
 #include "proto/base/map.h"
@@ -18,6 +19,7 @@ struct hb_registry {
     int64_t skew_ms;
     uint64_t epoch, seq;
     bool restoring;
+    struct hb_gone_ids gone; /* removed while restoring */
     struct hb_text_budget texts;
     struct hb_timeline_budget timelines;
     struct hb_poll_schedule polls;

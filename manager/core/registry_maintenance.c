@@ -50,6 +50,7 @@ enum hb_err hb_apply_maintenance(struct hb_turn *turn, struct hb_worker *worker,
         err = hb_maintenance_begin(turn, worker, maintenance);
     if (err != HB_OK)
         return err;
+    worker->maintenance_said = true;
     if (before.maintenance || worker->maintenance)
         hb_turn_settle_row(turn, worker, &before, HB_REASON_MAINTENANCE, false);
     return HB_OK;

@@ -99,7 +99,9 @@ static enum hb_err restore_entry(struct hb_turn *turn, struct hb_worker *worker,
     restore_facts(turn, worker, input);
     hb_entry_show(turn->registry, worker);
     before = hb_turn_before(turn, worker);
-    hb_turn_settle_row(turn, worker, &before, reason_of(worker), false);
+    before.status = (uint8_t)row->status; /* it may have a socket by now */
+    hb_turn_settle_row(turn, worker, &before,
+                       worker->status != row->status ? HB_REASON_SOCKET_OPENED : reason_of(worker), false);
     return HB_OK;
 }
 
@@ -159,53 +161,78 @@ static void hold_for_up(struct hb_turn *turn, struct hb_worker *worker)
  * Listeners remember what they were told in the earlier life, and an operator what he asked for: both are taken over.
  * Without it nobody would be told of the end of one that is gone again before its first beat.
  */
-static enum hb_err join_earlier_life(struct hb_turn *turn, struct hb_worker *worker, const struct hb_row *row)
+static enum hb_err join_earlier_life(struct hb_turn *turn, struct hb_worker *worker, const struct hb_row *row,
+                                     bool removed_between)
 {
     struct hb_before before = hb_turn_before(turn, worker);
     bool told = worker->announced == HB_ANNOUNCED_NONE && row->announced != HB_ANNOUNCED_NONE;
     bool was_up = told && row->announced == HB_ANNOUNCED_UP;
-    bool maintained = !worker->maintenance && row->maintenance;
+    bool maintained = row->maintenance && !worker->maintenance_said && !removed_between;
     enum hb_err err = HB_OK;
 
-    if (worker->removed_once || (!told && !maintained))
+    if (!told && !maintained)
         return HB_ERR_STALE;
     if (maintained)
         err = restore_maintenance(turn, worker, row);
-    if (err == HB_OK)
+    if (err == HB_OK && !removed_between)
         err = fill_identity(turn, worker, row);
-    if (err != HB_OK) {
+    if (err != HB_OK && err != HB_ERR_FULL) { /* what listeners were told counts also when there is no room for texts */
         if (maintained)
             hb_maintenance_end(worker);
         return err;
     }
     if (told)
         worker->announced = row->announced;
-    if (was_up)
+    if (was_up && !removed_between)
         hold_for_up(turn, worker);
     hb_turn_settle_row(turn, worker, &before, maintained ? HB_REASON_MAINTENANCE : reason_of(worker),
                        was_up && is_elsewhere(worker, row));
     return HB_OK;
 }
 
+static enum hb_err restore_new(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input)
+{
+    bool created = worker == NULL;
+    enum hb_err err = created ? hb_entry_create(turn, input->id, &worker) : HB_OK;
+
+    if (err != HB_OK)
+        return err;
+    if (worker->status == HB_STATUS_REMOVED)
+        hb_entry_reset(turn, worker);
+    err = restore_entry(turn, worker, input);
+    if (err != HB_OK && worker->socket == NULL)
+        hb_entry_destroy(turn->registry, worker);
+    return err;
+}
+
+/* It was removed before its row was read, and listeners hold it for up from its earlier life: they are told now. */
+static enum hb_err tell_removal(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input)
+{
+    enum hb_err err = restore_new(turn, worker, input);
+
+    if (err != HB_OK)
+        return err;
+    if (turn->effects->items[0].kind == HB_EFFECT_ROW_CHANGED)
+        turn->effects->count = 0; /* a row that nobody is to see */
+    worker = hb_map_get(turn->registry->by_id, input->id.bytes, input->id.len);
+    hb_turn_remove(turn, worker, HB_REASON_REMOVED);
+    return HB_OK;
+}
+
 enum hb_err hb_apply_restore(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input)
 {
-    bool created = false;
-    enum hb_err err;
+    bool told = false;
+    bool removed = hb_gone_ids_ask(&turn->registry->gone, input->id, &told);
 
+    if (removed && told)
+        return HB_ERR_STALE; /* listeners know better than the row */
     if (worker != NULL && hb_worker_visible(worker))
-        return join_earlier_life(turn, worker, input->row);
+        return join_earlier_life(turn, worker, input->row, removed);
+    if (removed && (worker == NULL || worker->socket == NULL))
+        return input->row->announced == HB_ANNOUNCED_UP ? tell_removal(turn, worker, input) : HB_ERR_STALE;
     if (worker != NULL && worker->status == HB_STATUS_REMOVED)
         return HB_ERR_STALE; /* memory is the truth */
     if (input->row->status == HB_STATUS_UNKNOWN || input->row->status == HB_STATUS_REMOVED)
         return HB_ERR_INVALID;
-    if (worker == NULL) {
-        err = hb_entry_create(turn, input->id, &worker);
-        if (err != HB_OK)
-            return err;
-        created = true;
-    }
-    err = restore_entry(turn, worker, input);
-    if (err != HB_OK && created)
-        hb_entry_destroy(turn->registry, worker);
-    return err;
+    return restore_new(turn, worker, input);
 }

@@ -82,10 +82,10 @@ struct hb_worker {
     bool maintenance : 1;
     bool unverified : 1; /* restored, was up, not heard of since */
     bool id_conflict : 1;
-    bool said_goodbye : 1;   /* how its last socket ended */
-    bool removed_once : 1;   /* in this life, while rows of an earlier one may still come: its row means nothing */
-    bool fixed : 1;          /* named in TARGETS_FILE: never reaped */
-    bool host_from_peer : 1; /* nobody said the host: it is the address it called from */
+    bool said_goodbye : 1;     /* how its last socket ended */
+    bool maintenance_said : 1; /* an operator has spoken of it in this life: what its row says is older */
+    bool fixed : 1;            /* named in TARGETS_FILE: never reaped */
+    bool host_from_peer : 1;   /* nobody said the host: it is the address it called from */
     uint8_t id_len;
     char id[]; /* NUL-terminated */
 };

@@ -88,14 +88,14 @@ void hb_documents_free(struct hb_documents *documents)
     free(documents);
 }
 
-static bool is_full(const struct hb_documents *documents)
+bool hb_documents_full(const struct hb_documents *documents)
 {
     return documents->bytes > HB_DOCUMENTS_BYTES_MAX;
 }
 
 bool hb_documents_refuse(const struct hb_documents *documents, struct hb_exchange *exchange)
 {
-    if (!is_full(documents))
+    if (!hb_documents_full(documents))
         return false;
     hb_exchange_answer_error(exchange, 503, "Retry-After: 5\r\n", "too many slow readers hold older answers");
     return true;
@@ -313,7 +313,7 @@ static bool get_form(struct hb_document *document, unsigned form, struct hb_exch
     const struct hb_shared_body *plain = document->forms[FORM_PLAIN];
     struct hb_buf out;
 
-    if (form == FORM_PLAIN || document->forms[form] != NULL || is_full(document->all))
+    if (form == FORM_PLAIN || document->forms[form] != NULL || hb_documents_full(document->all))
         return true;
     if (plain->len <= AT_ONCE_BYTES) {
         hb_buf_init(&out, SIZE_MAX / 2);

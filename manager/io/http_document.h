@@ -37,6 +37,7 @@ struct hb_document;
 struct hb_documents *hb_documents_new(struct uv_loop_s *loop);
 void hb_documents_free(struct hb_documents *documents); /* accepts NULL */
 
+bool hb_documents_full(const struct hb_documents *documents); /* the ceiling is reached */
 /* Answers 503 when the ceiling is reached. True: it did. To be asked before the bytes are made. */
 bool hb_documents_refuse(const struct hb_documents *documents, struct hb_exchange *exchange);
 

@@ -342,6 +342,13 @@ static void admit(struct hb_exchange *exchange, int64_t length)
         hb_exchange_answer_error(exchange, 413, NULL, "body: must be at most 16384 bytes");
 }
 
+static bool wants_close(struct lws *wsi)
+{
+    char text[64];
+
+    return hb_head_lists(hb_head_value(wsi, WSI_TOKEN_CONNECTION, text, sizeof text), "close");
+}
+
 int hb_exchange_begin(struct hb_http_line *line, struct lws *wsi, const struct hb_exchange_handler *handler,
                       struct hb_text path)
 {
@@ -361,6 +368,7 @@ int hb_exchange_begin(struct hb_http_line *line, struct lws *wsi, const struct h
     if (exchange == NULL)
         return -1;
     line->exchange = exchange;
+    exchange->close_after = wants_close(wsi);
     /* Without a length libwebsockets waits for a body that never comes: that connection cannot be used again. */
     if (length < 0 && may_have_body(wsi, exchange->method, length))
         hb_exchange_close_after(exchange);

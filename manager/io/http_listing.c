@@ -70,6 +70,10 @@ static void answer_part(struct hb_http_listing *listing, const struct hb_listing
 {
     struct hb_buf json, target;
 
+    if (hb_documents_full(listing->documents)) { /* perhaps of what is only kept for the next one who asks */
+        hb_document_drop(listing->whole);
+        listing->whole = NULL;
+    }
     if (hb_documents_refuse(listing->documents, exchange))
         return;
     hb_buf_init(&json, SIZE_MAX / 2);

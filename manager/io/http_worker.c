@@ -24,6 +24,8 @@ static void answer_row(struct hb_ingest *ingest, struct hb_documents *documents,
         return;
     }
     hb_buf_init(&json, HB_ROW_BYTES_MAX + 1);
+    if (hb_mirror_row(worker).bytes == NULL)
+        json.err = HB_ERR_NO_MEMORY; /* it could not be built yet */
     hb_buf_append_text(&json, hb_mirror_row(worker));
     hb_buf_append_char(&json, '\n');
     hb_documents_answer_once(documents, exchange, &json, NULL);

@@ -231,10 +231,12 @@ static void on_ended(void *self, const struct hb_curl_answer *answer)
 
 static void begin(struct check *check, const struct hb_worker *worker)
 {
+    struct hb_poller *poller = check->poller;
     char url[URL_SIZE];
 
     url_of(worker, url);
-    if (hb_curl_start(check->poller->curl, url, check->poller->config.timeout_ms, on_ended, check) != HB_OK)
+    if (!poller->knows_forbidden ||
+        hb_curl_start(poller->curl, url, poller->config.timeout_ms, on_ended, check) != HB_OK)
         later(check);
 }
 
@@ -339,7 +341,7 @@ static void on_probe(void *self, const struct hb_worker *worker)
 {
     struct hb_poller *poller = self;
 
-    if (poller->closed || !poller->knows_forbidden)
+    if (poller->closed)
         return;
     if (poller->probes >= poller->config.concurrency || !reserve_check(poller)) {
         poller->counters.probes_dropped++;

@@ -52,6 +52,7 @@ struct hb_redis_session {
     uint64_t acked_seq;   /* the last known to be stored in this epoch */
     uint64_t acked_batch; /* the last known to have written anything */
     uint64_t sent_batches;
+    uint64_t fenced_epoch;   /* meta may show this one because we have put it there; 0 none */
     uint64_t reconciled_seq; /* the hash was compared with memory when this was the registry's seq */
     hb_mono_ms last_batch;
     char sha[SHA_LEN + 1];
@@ -294,7 +295,8 @@ static void on_meta(void *self, const struct redisReply *reply)
     stored_seq = number_of(reply->element[1]);
     stored_batch = number_of(reply->element[2]);
     if (!session->loaded) {
-        hb_manager_stored_epoch(session->manager, stored_epoch);
+        if (stored_epoch != session->fenced_epoch)
+            hb_manager_stored_epoch(session->manager, stored_epoch);
         session->begin = true;
         session->reconciled_seq = hb_registry_seq(session->registry);
         enter(session, FENCE);
@@ -349,6 +351,7 @@ static void on_fenced_off(void *self, const struct redisReply *reply)
 static enum hb_err fence_off(struct hb_redis_session *session)
 {
     hb_script_args_clear(hb_redis_batch_args(session->batch));
+    session->fenced_epoch = hb_registry_epoch(session->registry);
     return call_script(session, on_fenced_off);
 }
 

@@ -6,7 +6,7 @@ import threading
 from processes import free_port
 
 HALF_OF = 100
-HUGE = 1 << 20  # far beyond what is kept of a body
+HUGE = 64 << 20  # far beyond what is kept of a body, and what sockets hold
 
 
 class Service:
@@ -16,6 +16,7 @@ class Service:
     def __init__(self, behave, host="127.0.0.1", port=None, tls=None, until=b"\r\n\r\n"):
         self.behave, self.tls, self.until = behave, tls, until
         self.asked = []  # request heads
+        self.taken = 0   # answers of `huge` that were taken whole
         self.ended = threading.Event()
         self.listener = socket.create_server((host, port or free_port()), backlog=256)
         self.port = self.listener.getsockname()[1]
@@ -96,6 +97,13 @@ def half(connection, service):
 
 def half_a_chunk(connection, service):
     connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n10\r\n0123")
+
+
+def huge(connection, service):
+    connection.sendall(b'HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n{"requests":7,"x":"' % HUGE)
+    for _ in range(HUGE >> 20):
+        connection.sendall(b"x" * (1 << 20))
+    service.taken += 1
 
 
 def endless_head(connection, service):

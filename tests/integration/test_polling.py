@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import pytest
 
 from listener import Listener
-from misbehaving import (HUGE, Service, after, answers, endless_head, half, half_a_chunk, never, says, tarpit)
+from misbehaving import Service, after, answers, endless_head, half, half_a_chunk, huge, never, says, tarpit
 from polling import QUICK, assert_verdict, enrol, wait_outcome
 from processes import free_port
 from waiting import stopwatch, wait_for
@@ -21,7 +21,7 @@ KINDS = {
     "empty": (answers(200), GOOD, 200, "answered"),
     "slow": (after(0.3, answers(200)), GOOD, 200, "answered"),
     "wrong-json": (answers(200, b'{"uptime": "long", "attributes": [1], "requests": '), GOOD, 200, "answered"),
-    "huge": (answers(200, b'{"requests": 7, "x": "' + b"x" * HUGE + b'"}'), GOOD, 200, "answered"),
+    "huge": (huge, GOOD, 200, "answered"),
     "degraded": (answers(200, {"request_count": 10, "error_count": 2}), (True, "degraded", "alive", True), 200, "answered"),
     "error": (answers(500, b"<h1>oops</h1>"), SICK, 500, "answered"),
     "unwell": (answers(503, {"status": "unhealthy"}), SICK, 503, "answered"),
@@ -63,6 +63,7 @@ def test_a_service_of_each_kind(manager, services, redis_of_all, kind):
     assert row["announced"] == ("up" if serving else "none"), "one that was never up is never announced down"
     assert ("requests" in row) == (kind == "degraded"), "of a body that cannot be read nothing counts"
     assert services[kind].asked
+    assert services[kind].taken == 0, "a body without end is not taken to its end"
 
 
 def test_the_request(services):

@@ -59,6 +59,7 @@ def test_a_restart_is_not_heard(scene, tmp_path):
         manager.wait_row("1", serving=True)
         listener.wait_channel("server:up", "1")
         manager.stop()
+        redis_server.client.client_pause(300)  # polls would be faster than the rows
         again = scene.manager(redis_server, TARGETS_FILE=path, **FAST)
         row = again.wait_row("1", serving=True, health="healthy")
         assert row["announced"] == "up" and "unverified" not in row
@@ -66,6 +67,12 @@ def test_a_restart_is_not_heard(scene, tmp_path):
         again.wait_row("1", serving=False)
         listener.wait_channel("server:down", "1")
         assert listener.channels("1") == ["server:up", "server:down"]
+
+
+def test_they_are_polled_without_redis(scene, tmp_path):
+    with LittleService() as service:
+        path = write_targets(tmp_path, {"id": 1, "host": "127.0.0.1", "port": service.port})
+        scene.manager(TARGETS_FILE=path, **FAST).wait_row("1", serving=True, health="healthy")
 
 
 def test_it_is_removed_and_comes_back_with_the_next_start(scene, tmp_path):

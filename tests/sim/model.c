@@ -112,7 +112,7 @@ static int64_t due_at(const struct hb_model *model, const struct hb_model_worker
         return worker->contact_ms + worker->timeout_ms + 1;
     case HB_MODEL_REMOVED:
         due = worker->contact_ms + HB_REMOVED_FOR_MS;
-        return due <= model->swept_ms || worker->lingers ? NEVER : due;
+        return due <= model->swept_ms ? NEVER : due;
     case HB_MODEL_KNOWN:
         break;
     }
@@ -210,7 +210,12 @@ static void close_socket(struct hb_model_worker *worker, uint16_t code, struct h
 
 static void forget(struct hb_model_worker *worker)
 {
+    bool gone = worker->gone;
+    bool gone_told = worker->gone_told;
+
     memset(worker, 0, sizeof *worker);
+    worker->gone = gone;
+    worker->gone_told = gone_told;
 }
 
 static void begin(const struct hb_model *model, struct hb_model_worker *worker, int64_t now_ms)
@@ -286,22 +291,15 @@ static enum hb_err take_over(struct hb_model_worker *worker, int64_t now_ms, str
     return HB_OK;
 }
 
-/* Removed ids are refused until they are forgotten; those that are only remembered for their rows, as long as others.
- */
-static bool is_refused(const struct hb_model *model, const struct hb_model_worker *worker, int64_t now_ms)
-{
-    return worker->place == HB_MODEL_REMOVED && (!model->restoring || now_ms - worker->contact_ms < HB_REMOVED_FOR_MS);
-}
-
 static enum hb_err apply_opened(struct hb_model *model, struct hb_model_worker *worker, const struct hb_input *input,
                                 int64_t now_ms, struct hb_model_told *told)
 {
     struct before before;
     enum hb_err err;
 
-    if (is_refused(model, worker, now_ms))
+    if (worker->place == HB_MODEL_REMOVED)
         return HB_ERR_REFUSED;
-    if (worker->place == HB_MODEL_NOBODY || worker->place == HB_MODEL_REMOVED) {
+    if (worker->place == HB_MODEL_NOBODY) {
         begin(model, worker, now_ms);
         worker->place = HB_MODEL_NAMELESS;
     } else if (worker->socket != NULL) {
@@ -311,7 +309,8 @@ static enum hb_err apply_opened(struct hb_model *model, struct hb_model_worker *
     }
     before = before_of(worker, now_ms);
     worker->socket = input->socket;
-    worker->contact_ms = now_ms;
+    if (!worker->unverified) /* its grace is for a beat */
+        worker->contact_ms = now_ms;
     worker->beats = true;
     if (worker->place == HB_MODEL_NAMELESS)
         return HB_OK;
@@ -377,17 +376,17 @@ static enum hb_err apply_beat(struct hb_model *model, struct hb_model_worker *wo
     enum hb_beat_kind kind = input->beat->kind;
     struct before before;
 
-    if (is_refused(model, worker, now_ms))
+    if (worker->place == HB_MODEL_REMOVED)
         return HB_ERR_REFUSED;
     if (input->socket != NULL && worker->socket != input->socket)
         return HB_ERR_STALE;
     if (kind == HB_BEAT_BYE) {
-        if (worker->place == HB_MODEL_NOBODY || worker->place == HB_MODEL_REMOVED)
+        if (worker->place == HB_MODEL_NOBODY)
             return HB_ERR_UNKNOWN;
         apply_bye(model, worker, now_ms, told);
         return HB_OK;
     }
-    if (worker->place == HB_MODEL_NOBODY || worker->place == HB_MODEL_REMOVED)
+    if (worker->place == HB_MODEL_NOBODY)
         begin(model, worker, now_ms);
     before = before_of(worker, now_ms);
     if (worker->place != HB_MODEL_KNOWN) {
@@ -416,7 +415,10 @@ static void remove_it(struct hb_model *model, struct hb_model_worker *worker, in
     if (worker->socket != NULL)
         close_socket(worker, HB_CLOSE_REMOVED, told);
     worker->place = HB_MODEL_REMOVED;
-    worker->lingers = model->restoring;
+    if (model->restoring) {
+        worker->gone = true;
+        worker->gone_told |= worker->announced != HB_ANNOUNCED_NONE;
+    }
     worker->status = HB_STATUS_REMOVED;
     worker->contact_ms = now_ms;
     settle(model, worker, &before, reason, false, told);
@@ -427,6 +429,7 @@ static void apply_maintenance(struct hb_model *model, struct hb_model_worker *wo
 {
     struct before before = before_of(worker, now_ms);
 
+    worker->maintenance_said = true;
     worker->maintenance = ttl_ms > 0;
     worker->maintenance_until_ms = now_ms + ttl_ms;
     settle(model, worker, &before, HB_REASON_MAINTENANCE, false, told);
@@ -494,48 +497,51 @@ static bool is_elsewhere(const struct hb_model_worker *worker, const struct hb_r
            (row->host.bytes != NULL && worker->host != hash_of(row->host));
 }
 
-/* It came back before its row was read: what listeners were told, and maintenance, are taken over from the row. */
-static enum hb_err join(struct hb_model *model, struct hb_model_worker *worker, const struct hb_row *row,
+/* The reason that a row gives, for what it brings about itself. */
+static enum hb_reason reason_of(const struct hb_model_worker *worker)
+{
+    return worker->reason == HB_REASON_NONE ? HB_REASON_REGISTERED : (enum hb_reason)worker->reason;
+}
+
+/*
+ * It came back before its row was read: what listeners were told, and maintenance, are taken over from the row. Of one
+ * that was removed meanwhile only the former: the rest is another's.
+ */
+static enum hb_err join(struct hb_model *model, struct hb_model_worker *worker, const struct hb_row *row, bool removed,
                         struct hb_moment now, int64_t now_ms, struct hb_model_told *told)
 {
     struct before before = before_of(worker, now_ms);
     bool heard = worker->announced == HB_ANNOUNCED_NONE && row->announced != HB_ANNOUNCED_NONE;
     bool was_up = heard && row->announced == HB_ANNOUNCED_UP;
-    bool maintained = row->maintenance && !worker->maintenance;
+    bool maintained = row->maintenance && !worker->maintenance_said && !removed;
 
     if (!heard && !maintained)
         return HB_ERR_STALE;
-    fill_address(model, worker, row);
+    if (!removed)
+        fill_address(model, worker, row);
     if (maintained) {
         worker->maintenance = true;
         worker->maintenance_until_ms = now_ms + maintenance_left_ms(row, now.wall);
     }
     if (heard)
         worker->announced = (uint8_t)row->announced;
-    if (was_up && !worker->said_goodbye && worker->status != HB_STATUS_ALIVE &&
+    if (was_up && !removed && !worker->said_goodbye && worker->status != HB_STATUS_ALIVE &&
         worker->status != HB_STATUS_NOT_RESPONDING) {
         worker->unverified = true;
         worker->serving = true;
         worker->contact_ms = now_ms;
     }
-    settle(model, worker, &before, maintained ? HB_REASON_MAINTENANCE : (enum hb_reason)worker->reason,
+    settle(model, worker, &before, maintained ? HB_REASON_MAINTENANCE : reason_of(worker),
            was_up && is_elsewhere(worker, row), told);
     return HB_OK;
 }
 
-static enum hb_err apply_restore(struct hb_model *model, struct hb_model_worker *worker, const struct hb_input *input,
-                                 struct hb_moment now, int64_t now_ms, struct hb_model_told *told)
+static void bring_back(struct hb_model *model, struct hb_model_worker *worker, const struct hb_row *row,
+                       struct hb_moment now, int64_t now_ms, struct hb_model_told *told)
 {
-    const struct hb_row *row = input->row;
     struct before before;
 
-    if (worker->place == HB_MODEL_KNOWN)
-        return join(model, worker, row, now, now_ms, told);
-    if (worker->place == HB_MODEL_REMOVED)
-        return HB_ERR_STALE;
-    if (row->status == HB_STATUS_UNKNOWN || row->status == HB_STATUS_REMOVED)
-        return HB_ERR_INVALID;
-    if (worker->place == HB_MODEL_NOBODY)
+    if (worker->place != HB_MODEL_NAMELESS)
         begin(model, worker, now_ms);
     take_row(worker, row);
     worker->contact_ms = worker->unverified || row->status == HB_STATUS_REGISTERED || worker->socket != NULL
@@ -546,28 +552,42 @@ static enum hb_err apply_restore(struct hb_model *model, struct hb_model_worker 
     worker->maintenance = row->maintenance;
     worker->maintenance_until_ms = now_ms + maintenance_left_ms(row, now.wall);
     before = before_of(worker, now_ms);
-    settle(model, worker, &before, row->reason, false, told);
+    before.status = (uint8_t)row->status;
+    settle(model, worker, &before, worker->status != row->status ? HB_REASON_SOCKET_OPENED : reason_of(worker), false,
+           told);
+}
+
+static enum hb_err apply_restore(struct hb_model *model, struct hb_model_worker *worker, const struct hb_input *input,
+                                 struct hb_moment now, int64_t now_ms, struct hb_model_told *told)
+{
+    const struct hb_row *row = input->row;
+    bool removed = model->restoring && worker->gone;
+
+    if (removed && worker->gone_told)
+        return HB_ERR_STALE;
+    if (worker->place == HB_MODEL_KNOWN)
+        return join(model, worker, row, removed, now, now_ms, told);
+    if (removed && worker->socket == NULL) {
+        if (row->announced != HB_ANNOUNCED_UP)
+            return HB_ERR_STALE;
+        bring_back(model, worker, row, now, now_ms, told); /* only to be told away */
+        remove_it(model, worker, now_ms, HB_REASON_REMOVED, told);
+        return HB_OK;
+    }
+    if (worker->place == HB_MODEL_REMOVED)
+        return HB_ERR_STALE;
+    if (row->status == HB_STATUS_UNKNOWN || row->status == HB_STATUS_REMOVED)
+        return HB_ERR_INVALID;
+    bring_back(model, worker, row, now, now_ms, told);
     return HB_OK;
 }
 
 void hb_model_refresh(const struct hb_model *model, struct hb_model_worker *worker)
 {
-    if (worker->place == HB_MODEL_REMOVED && !worker->lingers &&
-        worker->contact_ms + HB_REMOVED_FOR_MS <= model->swept_ms)
+    if (worker->place == HB_MODEL_REMOVED && worker->contact_ms + HB_REMOVED_FOR_MS <= model->swept_ms)
         forget(worker);
     if (worker->place == HB_MODEL_KNOWN && !worker->serving && worker->hold_until_ms <= model->swept_ms)
         worker->hold_until_ms = NEVER;
-}
-
-bool hb_model_forget_lingering(const struct hb_model *model, struct hb_model_worker *worker, struct hb_moment now)
-{
-    int64_t now_ms = now.mono.ms - model->skew_ms;
-
-    if (worker->place != HB_MODEL_REMOVED || !worker->lingers || model->restoring ||
-        now_ms - worker->contact_ms < HB_REMOVED_FOR_MS)
-        return false;
-    forget(worker);
-    return true;
 }
 
 enum hb_err hb_model_step(struct hb_model *model, struct hb_model_worker *worker, const struct hb_input *input,

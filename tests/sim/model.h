@@ -22,14 +22,14 @@ struct hb_model {
     int64_t skew_ms;
     int64_t swept_ms; /* registry time: everything that was due by then has been handled */
     uint64_t seq;     /* of the last transition of all workers */
-    bool restoring;   /* removed ids are remembered, so that no row brings them back */
+    bool restoring;   /* rows of an earlier life may still come */
 };
 
 enum hb_model_place {
     HB_MODEL_NOBODY,
     HB_MODEL_NAMELESS, /* a socket that has not said anything: no row */
     HB_MODEL_KNOWN,
-    HB_MODEL_REMOVED, /* refused for a while; while restoring, remembered after that */
+    HB_MODEL_REMOVED, /* refused for a while */
 };
 
 /*
@@ -49,7 +49,8 @@ struct hb_model_worker {
     int64_t maintenance_until_ms;
     uint64_t seq; /* of its last transition */
 
-    bool lingers;       /* removed while restoring: by when it is forgotten after that is not predicted */
+    bool gone, gone_told; /* removed while restoring, and listeners had heard of it; outlives being forgotten */
+    bool maintenance_said;
     uint64_t host, url; /* hashes; 0: none */
     int64_t conflict_until_ms;
     int64_t takeovers_ms[HB_TAKEOVERS_MAX]; /* the last ones, newest first; INT64_MIN: none */
@@ -88,9 +89,6 @@ void hb_model_swept(struct hb_model *model, hb_mono_ms to);
  * before a worker is compared; the functions above do it themselves.
  */
 void hb_model_refresh(const struct hb_model *model, struct hb_model_worker *worker);
-/* A removed id that lingers was forgotten: the registry no longer refuses it. False: it still must. */
-bool hb_model_forget_lingering(const struct hb_model *model, struct hb_model_worker *worker, struct hb_moment now);
-
 /* When something must happen to it by time alone, on the monotonic clock; HB_MONO_NEVER: nothing. */
 hb_mono_ms hb_model_due(const struct hb_model *model, const struct hb_model_worker *worker);
 /* When its silence will be too long; HB_MONO_NEVER: it cannot time out as it is. */

@@ -53,9 +53,8 @@ struct sim_worker {
     uint8_t id_len;
     char id[SIM_ID_SIZE];
 
-    uint32_t life;      /* counts its processes and connections: what was planned for an earlier one is void */
-    uint8_t listener;   /* what listeners heard last: enum hb_announced */
-    bool removed_early; /* in this life, before its row was read: what was told of it then is not followed */
+    uint32_t life;    /* counts its processes and connections: what was planned for an earlier one is void */
+    uint8_t listener; /* what listeners heard last: enum hb_announced */
     uint8_t tries;
     uint16_t port;
     int64_t opened_ms;       /* the manager accepted a socket, or a first registration, then */

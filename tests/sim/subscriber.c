@@ -181,7 +181,7 @@ void subscriber_hear(struct sim *sim, struct hb_text channel, struct hb_text eve
         timeline_break(&sim->timeline, index, sim->now, "%s of nobody", channel.bytes);
         return;
     }
-    heard = sim->workers[index].removed_early ? UNSURE : subscriber.heard[index];
+    heard = subscriber.heard[index];
     sim_note(sim, index, "  heard: %s", channel.bytes);
     if (number_of(event, "\"epoch\":") != subscriber.epoch || number_of(event, "\"seq\":") > subscriber.seq)
         timeline_break(&sim->timeline, index, sim->now, "%s is not in the stream", channel.bytes);
@@ -205,10 +205,7 @@ void subscriber_new_life(struct sim *sim)
     for (uint32_t i = 0; i < sim->options.workers; i++) {
         uint8_t announced = subscriber_announced(server_row(i));
 
-        if (sim->workers[i].removed_early)
-            subscriber.heard[i] = UNSURE;
         sim->workers[i].listener = announced;
-        sim->workers[i].removed_early = false;
         if (subscriber.heard[i] == UNSURE || server_row(i).bytes == NULL || subscriber.missing != 0)
             continue;
         if (subscriber.heard[i] == HB_ANNOUNCED_DOWN && announced == HB_ANNOUNCED_NONE)

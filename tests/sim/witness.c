@@ -33,10 +33,8 @@ void witness_new_life(struct sim *sim)
 {
     hb_model_init(&sim->model, &sim->rules);
     memset(sim->modelled, 0, sim->options.workers * sizeof *sim->modelled);
-    for (uint32_t i = 0; i < sim->options.workers; i++) {
+    for (uint32_t i = 0; i < sim->options.workers; i++)
         sim->workers[i].restored_ms = INT64_MIN;
-        sim->workers[i].removed_early &= sim->options.store; /* there the subscriber forgets it */
-    }
 }
 
 /* Ids are a letter and a number. */
@@ -63,18 +61,18 @@ static void listen(struct sim *sim, uint32_t index, enum hb_edge edge)
         return;
     case HB_EDGE_DOWN:
         sim->counts.downs++;
-        if (worker->listener != HB_ANNOUNCED_UP && !worker->removed_early)
+        if (worker->listener != HB_ANNOUNCED_UP)
             timeline_break(&sim->timeline, index, sim->now, "announced down, but listeners had not heard it was up");
         worker->listener = HB_ANNOUNCED_DOWN;
         return;
     case HB_EDGE_RECOVERY:
         sim->counts.recoveries++;
-        if (worker->listener != HB_ANNOUNCED_DOWN && !worker->removed_early)
+        if (worker->listener != HB_ANNOUNCED_DOWN)
             timeline_break(&sim->timeline, index, sim->now, "a recovery that follows no down");
         worker->listener = HB_ANNOUNCED_UP;
         return;
     case HB_EDGE_REMOVED:
-        if (worker->listener != HB_ANNOUNCED_UP && !worker->removed_early)
+        if (worker->listener != HB_ANNOUNCED_UP)
             timeline_break(&sim->timeline, index, sim->now, "announced removed, but listeners had not heard it was up");
         worker->listener = HB_ANNOUNCED_NONE;
         return;
@@ -85,7 +83,9 @@ static void listen(struct sim *sim, uint32_t index, enum hb_edge edge)
 static void judge(struct sim *sim, uint32_t index, const struct hb_effect *effect)
 {
     const struct sim_worker *worker = &sim->workers[index];
-    int64_t silence_ms = sim->now - world_heard(sim, index, false);
+    /* The grace of one that was up before the restart is for a beat: a socket does not prolong it. */
+    bool beats_only = effect->reason == HB_REASON_RESTART_GRACE;
+    int64_t silence_ms = sim->now - world_heard(sim, index, beats_only);
     bool right = true;
 
     if (effect->worker->status == HB_STATUS_NOT_RESPONDING) {
@@ -117,10 +117,8 @@ static void take_transition(struct sim *sim, uint32_t index, const struct hb_eff
              hb_reason_text(effect->reason), effect->worker->serving, effect->silence_ms, effect->seq,
              hb_edge_channel(effect->edge));
     listen(sim, index, effect->edge);
-    if (effect->gone) {
+    if (effect->gone && !restart_is_loading(sim)) /* else what was told in the earlier life is told away later */
         sim->workers[index].listener = HB_ANNOUNCED_NONE;
-        sim->workers[index].removed_early |= restart_is_loading(sim);
-    }
     if (by_time)
         judge(sim, index, effect);
 }
@@ -173,8 +171,6 @@ static void watch_step(struct sim *sim, uint32_t index, const struct hb_input *i
         compare(sim, index, &told, effects, false);
         return;
     }
-    if (err != HB_ERR_REFUSED)
-        (void)hb_model_forget_lingering(&sim->model, &sim->modelled[index], now);
     should = hb_model_step(&sim->model, &sim->modelled[index], input, now, &told);
     if (told.beat && !told.transition && err == should && effects->count == 0 && effects->worker != NULL) {
         if (timeline_observes(&sim->timeline, index))
@@ -317,6 +313,20 @@ static void look_at_deadline(struct sim *sim, uint32_t index, const struct hb_wo
         timeline_break(&sim->timeline, index, sim->now, "its entry among the deadlines is later than its deadline");
 }
 
+/* What it takes for told is what listeners heard. */
+static void look_at_announced(struct sim *sim, uint32_t index, const struct hb_worker *worker)
+{
+    uint8_t heard = sim->workers[index].listener;
+
+    if (restart_is_loading(sim) || worker->announced == heard)
+        return;
+    if (worker->announced == HB_ANNOUNCED_NONE && heard == HB_ANNOUNCED_DOWN)
+        return; /* deleted while down, of which no channel tells, and back since */
+    timeline_break(&sim->timeline, index, sim->now, "announced is %s, but listeners heard %s last",
+                   hb_announced_text((enum hb_announced)worker->announced),
+                   hb_announced_text((enum hb_announced)heard));
+}
+
 void witness_compare_all(struct sim *sim)
 {
     size_t visible = hb_registry_count(sim->registry);
@@ -330,11 +340,7 @@ void witness_compare_all(struct sim *sim)
         hb_model_refresh(&sim->model, &sim->modelled[index]);
         if (!hb_compare_worker(&sim->modelled[index], worker, text))
             timeline_break(&sim->timeline, index, sim->now, "registry and model differ: %s", text);
-        if (!restart_is_loading(sim) && !sim->workers[index].removed_early &&
-            worker->announced != sim->workers[index].listener)
-            timeline_break(&sim->timeline, index, sim->now, "announced is %s, but listeners heard %s last",
-                           hb_announced_text((enum hb_announced)worker->announced),
-                           hb_announced_text((enum hb_announced)sim->workers[index].listener));
+        look_at_announced(sim, index, worker);
         look_at_deadline(sim, index, worker);
     }
     for (uint32_t i = 0; i < sim->options.workers; i++)

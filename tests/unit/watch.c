@@ -503,7 +503,9 @@ enum hb_err watch_step(struct watch *watch, const struct hb_input *input, struct
     if (restored) {
         const struct hb_worker *worker = hb_registry_find(watch->registry, input->id);
         struct seen *seen = seen_of(watch, worker != NULL ? worker->id : "");
-        if (worker == NULL)
+        bool told_gone = effects->count > 0 && effects->items[effects->count - 1].kind == HB_EFFECT_TRANSITION &&
+                         effects->items[effects->count - 1].gone;
+        if (worker == NULL && !told_gone)
             fault(watch, "restored, but it cannot be found");
         remember(seen, worker);
         seen->announced = worker != NULL ? (enum hb_announced)worker->announced : HB_ANNOUNCED_NONE;
