@@ -20,7 +20,7 @@ packages_of() {
     build) echo gcc libc6-dev cmake ninja-build pkg-config \
         libwebsockets-dev libhiredis-dev libjson-c-dev libuv1-dev libcurl4-openssl-dev zlib1g-dev ;;
     run) echo libwebsockets-evlib-uv libcurl4 redis-server redis-tools curl ca-certificates ;;
-    test) echo libcmocka-dev valgrind clang libclang-rt-dev llvm clang-format clang-tidy shellcheck \
+    test) echo libcmocka-dev valgrind iproute2 nftables openssl clang libclang-rt-dev llvm clang-format clang-tidy shellcheck \
         python3 python3-pytest python3-websocket python3-redis python3-requests prometheus ;;
     bench) echo redis-server linux-perf prometheus-blackbox-exporter ;;
     container) echo docker.io docker-compose ;;

@@ -22,7 +22,7 @@ trap 'rm -f "$log"' EXIT
 {
     cmake --preset coverage -DHB_TESTS=ON
     cmake --build "$build" --target hb_core
-    mapfile -t tests < <(ninja -C "$build" -t targets all | sed -nE 's/^(test_(registry_[a-z]+|deadline|worker_timeline|poll_schedule)): phony.*/\1/p' | sort -u)
+    mapfile -t tests < <(ninja -C "$build" -t targets all | sed -nE 's/^(test_(registry_[a-z]+|deadline|worker_timeline|poll_schedule|gone_ids)): phony.*/\1/p' | sort -u)
     cmake --build "$build" --target "${tests[@]}"
     find "$build/manager" -name '*.gcda' -delete
     for test in "${tests[@]}"; do "$build/tests/$test"; done

@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "proto/base/buf.h"
+#include "proto/wire/message.h"
 
 #define HB_GONE_IDS_MAX 1024
 

@@ -5,40 +5,17 @@
  */
 #include "manager/io/curl_loop.h"
 
-#include <curl/curl.h>
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
-#include <unistd.h>
 #include <uv.h>
 
-#include "manager/app/list.h"
-#include "proto/base/heap.h"
+#include "manager/io/curl_request.h"
 #include "proto/base/log.h"
 #include "proto/base/time.h"
 
-#define LATE_MS 250       /* a timer that fires later than this was held up by ourselves */
-#define POOL_MAX 64       /* handles kept for the next request */
-#define BODY_KEPT 8192    /* a body buffer beyond this goes back to the system */
-#define RECEIVE_SIZE 4096 /* answers are short, and each request under way has such a buffer */
-
-struct request {
-    struct hb_heap_node overtime; /* the first member; when our own timer ends it */
-    struct hb_link link;          /* in `running` or `pool` */
-    struct hb_curl_loop *loop;
-    CURL *easy;
-    hb_curl_fn ended;
-    void *self;
-    struct hb_buf body;
-    size_t head_len;
-    int socket_error; /* errno of the last socket() that failed; 0 */
-    bool blocked;     /* an address of it may not be polled */
-    bool connecting;  /* another address of it may, and was tried */
-    bool connected;   /* one of them was reached: known when its socket is closed */
-    bool body_over;
-    bool stalled; /* this process was away, or could not watch its socket: a timeout means nothing */
-};
+#define LATE_MS 250    /* a timer that fires later than this was held up by ourselves */
+#define POOL_MAX 64    /* handles kept for the next request */
+#define BODY_KEPT 8192 /* a body buffer beyond this goes back to the system */
 
 /* A socket of libcurl's under observation. */
 struct watch {
@@ -63,219 +40,29 @@ struct hb_curl_loop {
     bool closed;
 };
 
-/* ---- what an end means ---- */
+/* ---- handles, kept from one request to the next ---- */
 
-/* libcurl 7.88 knows of a connection (CURLINFO_CONNECT_TIME_T) only after its TLS handshake: so on_close_socket looks.
- */
-static enum hb_poll_outcome late_outcome(const struct request *request)
+static struct hb_curl_request *request_of(struct hb_link *link)
 {
-    curl_off_t resolved_us = 0;
-
-    curl_easy_getinfo(request->easy, CURLINFO_NAMELOOKUP_TIME_T, &resolved_us);
-    if (resolved_us == 0)
-        return HB_POLL_UNRESOLVED;
-    return request->connected ? HB_POLL_TIMED_OUT : HB_POLL_UNREACHABLE;
+    return (struct hb_curl_request *)(void *)((char *)link - offsetof(struct hb_curl_request, link));
 }
 
-static enum hb_poll_outcome connect_outcome(const struct request *request)
+static struct hb_curl_request *take_request(struct hb_curl_loop *loop)
 {
-    long error = 0;
-
-    if (request->blocked && !request->connecting)
-        return HB_POLL_BLOCKED;
-    curl_easy_getinfo(request->easy, CURLINFO_OS_ERRNO, &error);
-    return error == ECONNREFUSED ? HB_POLL_REFUSED : HB_POLL_UNREACHABLE;
-}
-
-static enum hb_poll_outcome outcome_of(const struct request *request, CURLcode code)
-{
-    switch (code) {
-    case CURLE_OK:
-        return HB_POLL_ANSWERED;
-    case CURLE_WRITE_ERROR: /* we stopped it: the status is known, and the body too long to be read */
-        return request->body_over ? HB_POLL_ANSWERED : HB_POLL_BROKEN;
-    case CURLE_COULDNT_CONNECT:
-        return connect_outcome(request);
-    case CURLE_OPERATION_TIMEDOUT:
-        return late_outcome(request);
-    case CURLE_COULDNT_RESOLVE_HOST:
-    case CURLE_URL_MALFORMAT:
-        return HB_POLL_UNRESOLVED;
-    case CURLE_SSL_CONNECT_ERROR:
-    case CURLE_PEER_FAILED_VERIFICATION:
-    case CURLE_SSL_CERTPROBLEM:
-    case CURLE_SSL_CIPHER:
-    case CURLE_SSL_CACERT_BADFILE:
-    case CURLE_SSL_ISSUER_ERROR:
-    case CURLE_SSL_INVALIDCERTSTATUS:
-    case CURLE_USE_SSL_FAILED:
-        return HB_POLL_TLS_FAILED;
-    default: /* half an answer too: nobody can tell what the other half would have been */
-        return HB_POLL_BROKEN;
-    }
-}
-
-static bool is_ours(const struct request *request, CURLcode code)
-{
-    if (code == CURLE_OUT_OF_MEMORY || code == CURLE_FAILED_INIT)
-        return true;
-    if (code == CURLE_COULDNT_CONNECT && !request->connecting && request->socket_error != 0)
-        return true;
-    return request->stalled && code == CURLE_OPERATION_TIMEDOUT;
-}
-
-static struct hb_curl_answer answer_of(const struct request *request, CURLcode code)
-{
-    struct hb_curl_answer answer = {.outcome = outcome_of(request, code), .ours = is_ours(request, code)};
-    curl_off_t total_us = 0;
-    long status = 0;
-
-    curl_easy_getinfo(request->easy, CURLINFO_TOTAL_TIME_T, &total_us);
-    answer.latency_us = total_us < UINT32_MAX ? (uint32_t)total_us : UINT32_MAX;
-    if (answer.outcome != HB_POLL_ANSWERED)
-        return answer;
-    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
-    answer.code = (uint16_t)status;
-    if (!request->body_over)
-        answer.body =
-            request->body.bytes != NULL ? (struct hb_text){request->body.bytes, request->body.len} : HB_TEXT("");
-    return answer;
-}
-
-/* ---- requests ---- */
-
-static size_t on_head(char *bytes, size_t size, size_t count, void *data)
-{
-    struct request *request = data;
-
-    request->head_len += size * count;
-    (void)bytes;
-    return request->head_len <= HB_CURL_HEAD_MAX ? size * count : 0;
-}
-
-static size_t on_body(char *bytes, size_t size, size_t count, void *data)
-{
-    struct request *request = data;
-
-    hb_buf_append(&request->body, bytes, size * count);
-    if (hb_buf_status(&request->body) == HB_OK)
-        return size * count;
-    request->body_over = true;
-    return 0;
-}
-
-static curl_socket_t on_open_socket(void *data, curlsocktype purpose, struct curl_sockaddr *address)
-{
-    struct request *request = data;
-    const struct hb_curl_config *config = &request->loop->config;
-    int fd;
-
-    (void)purpose;
-    if (!config->may_connect(config->self, &address->addr)) {
-        request->blocked = true;
-        return CURL_SOCKET_BAD;
-    }
-    fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK, address->protocol);
-    /* A machine without IPv6 is nobody's fault: then the name's other addresses are tried. */
-    if (fd < 0 && errno != EAFNOSUPPORT)
-        request->socket_error = errno;
-    else if (fd >= 0)
-        request->connecting = true;
-    return fd >= 0 ? fd : CURL_SOCKET_BAD;
-}
-
-static int on_close_socket(void *data, curl_socket_t fd)
-{
-    struct request *request = data;
-    struct sockaddr_storage peer;
-    socklen_t size = sizeof peer;
-
-    if (getpeername(fd, (struct sockaddr *)&peer, &size) == 0)
-        request->connected = true;
-    return close(fd);
-}
-
-/* What holds for every request that this handle will make. */
-static bool set_up(struct hb_curl_loop *loop, struct request *request)
-{
-    CURL *easy = request->easy;
-    CURLcode bad = CURLE_OK;
-
-#define SET(option, value) (bad = bad != CURLE_OK ? bad : curl_easy_setopt(easy, option, value))
-    SET(CURLOPT_PRIVATE, request);
-    SET(CURLOPT_PROTOCOLS_STR, "http,https");
-    SET(CURLOPT_FOLLOWLOCATION, 0L);
-    SET(CURLOPT_PROXY, "");
-    SET(CURLOPT_NOSIGNAL, 1L);
-    SET(CURLOPT_QUICK_EXIT, 1L); /* else a resolver that hangs is waited for: the whole loop stood for 10 s */
-    SET(CURLOPT_FRESH_CONNECT, 1L);
-    SET(CURLOPT_FORBID_REUSE, 1L);
-    SET(CURLOPT_DNS_CACHE_TIMEOUT, 0L); /* a container that comes back has another address; and looking through a
-                                           long cache at each end costs more than resolving an address again */
-    SET(CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
-    SET(CURLOPT_CAPATH,
-        NULL); /* the bundle alone is read once and kept (CURLOPT_CA_CACHE_TIMEOUT), folders never are */
-    SET(CURLOPT_BUFFERSIZE, (long)RECEIVE_SIZE);
-    SET(CURLOPT_USERAGENT, loop->user_agent);
-    SET(CURLOPT_HTTPHEADER, loop->headers);
-    SET(CURLOPT_HEADERFUNCTION, on_head);
-    SET(CURLOPT_HEADERDATA, request);
-    SET(CURLOPT_WRITEFUNCTION, on_body);
-    SET(CURLOPT_WRITEDATA, request);
-    SET(CURLOPT_OPENSOCKETFUNCTION, on_open_socket);
-    SET(CURLOPT_OPENSOCKETDATA, request);
-    SET(CURLOPT_CLOSESOCKETFUNCTION, on_close_socket);
-    SET(CURLOPT_CLOSESOCKETDATA, request);
-#undef SET
-    return bad == CURLE_OK;
-}
-
-static void free_request(struct request *request)
-{
-    curl_easy_cleanup(request->easy);
-    hb_buf_free(&request->body);
-    free(request);
-}
-
-static struct request *new_request(struct hb_curl_loop *loop)
-{
-    struct request *request = calloc(1, sizeof *request);
-
-    if (request == NULL)
-        return NULL;
-    request->loop = loop;
-    request->overtime.place = HB_HEAP_OUTSIDE;
-    hb_link_init(&request->link);
-    hb_buf_init(&request->body, HB_CURL_BODY_MAX);
-    request->easy = curl_easy_init();
-    if (request->easy == NULL || !set_up(loop, request)) {
-        free_request(request);
-        return NULL;
-    }
-    return request;
-}
-
-static struct request *request_of(struct hb_link *link)
-{
-    return (struct request *)(void *)((char *)link - offsetof(struct request, link));
-}
-
-static struct request *take_request(struct hb_curl_loop *loop)
-{
-    struct request *request;
+    struct hb_curl_request *request;
 
     if (hb_link_is_alone(&loop->pool))
-        return new_request(loop);
+        return hb_curl_request_new(&loop->config, loop->headers);
     request = request_of(loop->pool.prev); /* used last: its memory is warm */
     hb_link_remove(&request->link);
     loop->pool_count--;
     return request;
 }
 
-static void give_back(struct hb_curl_loop *loop, struct request *request)
+static void give_back(struct hb_curl_loop *loop, struct hb_curl_request *request)
 {
     if (loop->pool_count >= POOL_MAX || loop->closed) {
-        free_request(request);
+        hb_curl_request_free(request);
         return;
     }
     if (request->body.cap > BODY_KEPT)
@@ -284,41 +71,17 @@ static void give_back(struct hb_curl_loop *loop, struct request *request)
     loop->pool_count++;
 }
 
-static bool aim(struct request *request, const char *url, int64_t timeout_ms)
-{
-    static const char tcp[] = "tcp://", http[] = "http://";
-    bool connect_only = strncmp(url, tcp, sizeof tcp - 1) == 0;
-    CURLcode bad = CURLE_OK;
-
-    if (connect_only) {
-        struct hb_buf as_http;
-
-        hb_buf_init(&as_http, sizeof http + strlen(url));
-        hb_buf_append_str(&as_http, http);
-        hb_buf_append_str(&as_http, url + sizeof tcp - 1);
-        bad = hb_buf_status(&as_http) == HB_OK ? curl_easy_setopt(request->easy, CURLOPT_URL, as_http.bytes)
-                                               : CURLE_OUT_OF_MEMORY;
-        hb_buf_free(&as_http);
-    } else {
-        bad = curl_easy_setopt(request->easy, CURLOPT_URL, url);
-    }
-    curl_easy_setopt(request->easy, CURLOPT_CONNECT_ONLY, connect_only ? 1L : 0L);
-    curl_easy_setopt(request->easy, CURLOPT_TIMEOUT_MS, (long)timeout_ms);
-    curl_easy_setopt(request->easy, CURLOPT_CONNECTTIMEOUT_MS, (long)timeout_ms);
-    return bad == CURLE_OK;
-}
-
 /* ---- ends ---- */
 
 static void arm_overtime(struct hb_curl_loop *loop);
 
-static void end_request(struct request *request, CURLcode code)
+static void end_request(struct hb_curl_request *request, CURLcode code)
 {
     struct hb_curl_loop *loop = request->loop;
     struct hb_curl_answer answer;
 
     curl_multi_remove_handle(loop->multi, request->easy); /* its socket is closed by now */
-    answer = answer_of(request, code);
+    answer = hb_curl_request_answer(request, code);
     hb_heap_remove(&loop->deadlines, &request->overtime);
     hb_link_remove(&request->link);
     loop->running_count--;
@@ -334,7 +97,7 @@ static void take_ended(struct hb_curl_loop *loop)
 
     while ((message = curl_multi_info_read(loop->multi, &left)) != NULL) {
         CURLcode code = message->data.result; /* the message goes with the handle */
-        struct request *request = NULL;
+        struct hb_curl_request *request = NULL;
 
         if (message->msg != CURLMSG_DONE)
             continue;
@@ -411,7 +174,8 @@ static void on_overtime(uv_timer_t *timer)
     notice_absence(loop);
     loop->overtime_due = HB_MONO_NEVER;
     for (;;) {
-        struct request *request = (struct request *)hb_heap_min(&loop->deadlines); /* its first member */
+        struct hb_curl_request *request =
+            (struct hb_curl_request *)hb_heap_min(&loop->deadlines); /* its first member */
 
         if (request == NULL || request->overtime.key > now.ms)
             break;
@@ -494,7 +258,7 @@ static int on_socket_asked(CURL *easy, curl_socket_t fd, int what, void *data, v
 {
     struct hb_curl_loop *loop = data;
     struct watch *watch = socket_data;
-    struct request *request;
+    struct hb_curl_request *request;
     int events = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
 
     if (what == CURL_POLL_REMOVE) {
@@ -540,6 +304,7 @@ struct hb_curl_loop *hb_curl_loop_new(struct uv_loop_s *uv, const struct hb_curl
     loop->uv = uv;
     loop->config = *config;
     loop->user_agent = strdup(config->user_agent);
+    loop->config.user_agent = loop->user_agent;
     loop->headers = curl_slist_append(NULL, "Connection: close");
     hb_link_init(&loop->running);
     hb_link_init(&loop->pool);
@@ -558,21 +323,19 @@ struct hb_curl_loop *hb_curl_loop_new(struct uv_loop_s *uv, const struct hb_curl
 
 enum hb_err hb_curl_start(struct hb_curl_loop *loop, const char *url, int64_t timeout_ms, hb_curl_fn ended, void *self)
 {
-    struct request *request;
+    struct hb_curl_request *request;
 
     if (loop->closed || hb_heap_reserve(&loop->deadlines, loop->deadlines.count + 1) != HB_OK)
         return HB_ERR_NO_MEMORY;
     request = take_request(loop);
     if (request == NULL)
         return HB_ERR_NO_MEMORY;
+    request->loop = loop;
     request->ended = ended;
     request->self = self;
-    hb_buf_clear(&request->body);
-    request->head_len = 0;
-    request->socket_error = 0;
-    request->blocked = request->connecting = request->connected = request->body_over = request->stalled = false;
-    if (!aim(request, url, timeout_ms) || curl_multi_add_handle(loop->multi, request->easy) != CURLM_OK) {
-        free_request(request);
+    if (!hb_curl_request_aim(request, url, timeout_ms) ||
+        curl_multi_add_handle(loop->multi, request->easy) != CURLM_OK) {
+        hb_curl_request_free(request);
         return HB_ERR_NO_MEMORY;
     }
     hb_link_insert(&loop->running, &request->link);
@@ -582,20 +345,15 @@ enum hb_err hb_curl_start(struct hb_curl_loop *loop, const char *url, int64_t ti
     return HB_OK;
 }
 
-size_t hb_curl_under_way(const struct hb_curl_loop *loop)
-{
-    return loop->running_count;
-}
-
 static void free_all(struct hb_curl_loop *loop, struct hb_link *requests)
 {
     while (!hb_link_is_alone(requests)) {
-        struct request *request = request_of(requests->next);
+        struct hb_curl_request *request = request_of(requests->next);
 
         hb_link_remove(&request->link);
         if (requests == &loop->running)
             curl_multi_remove_handle(loop->multi, request->easy);
-        free_request(request);
+        hb_curl_request_free(request);
     }
 }
 

@@ -15,7 +15,7 @@
  * Names are resolved by libcurl, on threads of its own, anew for each request. A thread that waits for a silent DNS
  * server stays behind when its request ends, until the C library gives up (about 10 s).
  *
- * Memory: about 12 KiB for each request under way, up to 64 KiB more for a long body.
+ * Memory: about 15 KiB for each request under way, up to 64 KiB more for a long body.
  */
 #ifndef HB_IO_CURL_LOOP_H
 #define HB_IO_CURL_LOOP_H
@@ -25,10 +25,9 @@
 #include "proto/base/buf.h"
 #include "proto/wire/message.h"
 
-#define HB_CURL_BODY_MAX 65536    /* bytes; a longer one is cut off, and counts as none */
-#define HB_CURL_HEAD_MAX 65536    /* bytes; beyond it the answer is HB_POLL_BROKEN */
-#define HB_CURL_OVERTIME_MS 250   /* that a request may take beyond its timeout */
-#define HB_CURL_TIMEOUT_MIN_MS 50 /* libcurl's clock is no finer than it makes sense */
+#define HB_CURL_BODY_MAX 65536  /* bytes; a longer one is cut off, and counts as none */
+#define HB_CURL_HEAD_MAX 65536  /* bytes; beyond it the answer is HB_POLL_BROKEN */
+#define HB_CURL_OVERTIME_MS 250 /* that a request may take beyond its timeout */
 
 struct uv_loop_s;
 struct sockaddr;
@@ -51,19 +50,16 @@ struct hb_curl_answer {
 
 typedef void (*hb_curl_fn)(void *self, const struct hb_curl_answer *answer);
 
-struct hb_curl_loop *hb_curl_loop_new(struct uv_loop_s *loop,
-                                      const struct hb_curl_config *config); /* NULL: no memory */
+struct hb_curl_loop *hb_curl_loop_new(struct uv_loop_s *uv, const struct hb_curl_config *config); /* NULL: no memory */
 
 /*
  * GET url; for tcp://host:port only a connection. The url is copied. Callbacks may start further requests, but not
  * close. HB_ERR_NO_MEMORY: it does not begin, and ended is not called.
  */
-enum hb_err hb_curl_start(struct hb_curl_loop *curl, const char *url, int64_t timeout_ms, hb_curl_fn ended,
+enum hb_err hb_curl_start(struct hb_curl_loop *loop, const char *url, int64_t timeout_ms, hb_curl_fn ended,
                           void *self) HB_MUST_CHECK;
-/* How many have not ended. */
-size_t hb_curl_under_way(const struct hb_curl_loop *curl);
 
 /* Ends every request without a callback, and closes the handles; frees itself when libuv has closed the last. */
-void hb_curl_loop_close(struct hb_curl_loop *curl);
+void hb_curl_loop_close(struct hb_curl_loop *loop);
 
 #endif

@@ -166,7 +166,6 @@ static void finish_poll(struct check *check, const struct hb_curl_answer *answer
                                     .requests = -1,
                                     .errors = -1};
 
-    poller->counters.polls[answer->outcome]++;
     if (worker != NULL) {
         log_polled(worker, answer);
         read_health(poller, worker, answer->body, &result);
@@ -184,7 +183,6 @@ static void finish_probe(struct check *check, const struct hb_curl_answer *answe
                                           .errors = -1};
 
     check->poller->probes--;
-    check->poller->counters.probes++;
     hb_log(HB_LOG_DEBUG, "probed", HB_LT("worker", id_of(check)),
            HB_LS("outcome", hb_poll_outcome_text(answer->outcome)), HB_LI("code", answer->code));
     apply(check, HB_INPUT_PROBED, &result);

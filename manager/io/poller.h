@@ -26,8 +26,6 @@
 #define HB_POLLER_BEGIN_MOST 64 /* in one turn of the loop */
 #define HB_POLLER_GATHER_MS 25  /* that a poll may be late, to begin together with others */
 
-#define HB_POLL_OUTCOME_COUNT (HB_POLL_BROKEN + 1)
-
 struct uv_loop_s;
 struct hb_poller;
 
@@ -41,9 +39,8 @@ struct hb_poller_config {
 };
 
 struct hb_poller_counters {
-    uint64_t polls[HB_POLL_OUTCOME_COUNT]; /* by outcome */
-    uint64_t probes, probes_dropped;
-    uint64_t begun_again;
+    uint64_t probes_dropped; /* too many were under way */
+    uint64_t begun_again;    /* polls and probes */
 };
 
 /* NULL when out of memory. Sets the manager's poller port. */

@@ -10,9 +10,10 @@
 #include "proto/wire/codec.h"
 
 struct hb_health_body {
-    int64_t uptime_ms;         /* -1: not said, here and below */
+    int64_t uptime_ms; /* -1: not said, here and below */
     int64_t requests, errors;
-    struct hb_text attributes; /* a compact JSON object by the rules of attributes; absent: none, or none that keep them */
+    struct hb_text
+        attributes; /* a compact JSON object by the rules of attributes; absent: none, or none that keep them */
 };
 
 /* The texts live until the decoder's next call. */

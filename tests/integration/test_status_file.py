@@ -95,20 +95,6 @@ def test_the_last_state_gets_there(scene, tmp_path):
     assert read(status) == {"w1": True}
 
 
-def test_a_change_during_a_write_gets_there(scene, tmp_path):
-    """Two changes close behind each other, at many distances: the second often falls into the write of the first."""
-    status = tmp_path / "health_status.json"
-    manager = scene.manager(HEALTH_STATUS_FILE=status, HEARTBEAT_TIMEOUT=86400)
-    expected = {}
-    for i in range(40):
-        manager.register(f"w{i}")
-        for _ in range(i % 5):
-            manager.get("/livez")
-        manager.register(f"v{i}")
-        expected.update({f"v{i}": False, f"w{i}": False})
-        wait_says(status, **expected)
-
-
 def test_a_stop_is_no_state(scene, tmp_path):
     """The manager closes its workers' sockets when it goes; that is not in the file."""
     status = tmp_path / "health_status.json"

@@ -49,6 +49,7 @@ static void begin_life(struct sim *sim)
         while (sim->registry == NULL)
             sim->registry = hb_registry_new(&sim->rules);
         memory_inside(false);
+        hb_registry_set_restoring(sim->registry, last.registry != NULL);
         hb_registry_set_epoch(sim->registry, (uint64_t)(sim->now + sim->wall_offset_ms));
     }
     sim->armed_for = INT64_MAX;
@@ -94,6 +95,7 @@ static void lose_rows(struct sim *sim)
 {
     sim_note(sim, TIMELINE_NOBODY, "its rows are lost");
     forget_last();
+    hb_registry_set_restoring(sim->registry, false);
     for (uint32_t i = 0; i < sim->options.workers; i++)
         sim->workers[i].listener = HB_ANNOUNCED_NONE;
 }
@@ -112,8 +114,10 @@ static void load_page(struct sim *sim)
 
     for (size_t left = PAGE; left > 0 && last.next_row < count; left--)
         restore(sim, hb_registry_at(last.registry, last.next_row++));
-    if (last.next_row == count)
-        forget_last();
+    if (last.next_row < count)
+        return;
+    forget_last();
+    hb_registry_set_restoring(sim->registry, false);
 }
 
 /* When there is something to do next. */

@@ -40,7 +40,7 @@ static enum hb_err apply(struct sim *sim, const struct hb_input *input)
 
     if (sim->options.store)
         return stack_apply(sim, input);
-    memory_inside(true);
+    memory_inside(input->kind != HB_INPUT_REMOVE); /* see stack_apply */
     err = hb_registry_step(sim->registry, input, sim_moment(sim), &effects);
     memory_inside(false);
     fan_out(sim, &effects);

@@ -59,7 +59,7 @@ struct sim_worker {
     uint16_t port;
     int64_t opened_ms;       /* the manager accepted a socket, or a first registration, then */
     int64_t restored_ms;     /* its row was read then; INT64_MIN: not in this life of the manager */
-    int64_t changed_ms;      /* the last input that changed it: its deadline may have come nearer, even past */
+    int64_t changed_ms;      /* its last input but beats, in registry time: its deadline may be nearer since */
     int64_t closed_ms;       /* its socket ended without a goodbye; INT64_MIN: it did not */
     int64_t first_beat_at;   /* the beat that follows a new socket, on its way; INT64_MAX: none is */
     uint64_t first_beat_via; /* and the socket */

@@ -4,12 +4,14 @@
 #include <string.h>
 
 #include "manager/core/registry_internal.h"
+#include "manager/io/loop.h"
 #include "tests/sim/compare.h"
 #include "tests/sim/memory.h"
 #include "tests/sim/restart.h"
 #include "tests/sim/world.h"
 
-#define TICK_MS 1000 /* HB_LOOP_NAP_MS */
+#define TICK_MS HB_LOOP_NAP_MS
+#define LATEST_MS (HB_LOOP_NAP_MS + HB_LOOP_LATE_MS) /* made due right after the loop armed its timer */
 
 static struct sim *witness; /* of the one run that there is */
 
@@ -141,14 +143,20 @@ static void compare(struct sim *sim, uint32_t index, const struct hb_model_told 
 }
 
 /* What an input made due in hindsight (a row of long ago, a goodbye that ends a grace) is late only since then. */
+static int64_t late_by(const struct sim *sim, uint32_t index, int64_t due)
+{
+    int64_t changed = sim->workers[index].changed_ms + sim->model.skew_ms;
+
+    return due == INT64_MAX ? 0 : sim->now - (due > changed ? due : changed);
+}
+
 static void judge_lateness(struct sim *sim, uint32_t index, int64_t due)
 {
-    int64_t changed_ms = sim->workers[index].changed_ms;
-    int64_t late_ms = sim->now - (due > changed_ms ? due : changed_ms);
+    int64_t late_ms = late_by(sim, index, due);
 
     if (late_ms > sim->counts.latest_ms)
         sim->counts.latest_ms = late_ms;
-    if (late_ms > TICK_MS)
+    if (late_ms > LATEST_MS)
         timeline_break(&sim->timeline, index, sim->now, "handled %" PRId64 " ms after its deadline", late_ms);
 }
 
@@ -177,7 +185,7 @@ static void watch_step(struct sim *sim, uint32_t index, const struct hb_input *i
             timeline_beat(&sim->timeline, sim->now);
         return; /* the usual beat: looked at with all others, from time to time */
     }
-    sim->workers[index].changed_ms = sim->now;
+    sim->workers[index].changed_ms = sim->now - sim->model.skew_ms;
     if (input->kind == HB_INPUT_RESTORE)
         sim->workers[index].restored_ms = sim->now;
     sim_note(sim, index, "%s, socket %p: %s", kind_text(input->kind), input->socket, hb_err_text(err));
@@ -290,12 +298,10 @@ static void unnoticed(struct sim *sim, uint32_t index)
 void witness_overdue(struct sim *sim)
 {
     for (uint32_t i = 0; i < sim->options.workers; i++) {
-        int64_t due = hb_model_due(&sim->model, &sim->modelled[i]).ms;
+        int64_t late_ms = late_by(sim, i, hb_model_due(&sim->model, &sim->modelled[i]).ms);
 
-        if (due < sim->workers[i].changed_ms)
-            due = sim->workers[i].changed_ms;
-        if (due != INT64_MAX && sim->now - due > TICK_MS)
-            timeline_break(&sim->timeline, i, sim->now, "overdue by %" PRId64 " ms", sim->now - due);
+        if (late_ms > LATEST_MS)
+            timeline_break(&sim->timeline, i, sim->now, "overdue by %" PRId64 " ms", late_ms);
         unnoticed(sim, i);
     }
 }
