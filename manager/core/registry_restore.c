@@ -154,6 +154,7 @@ static void hold_for_up(struct hb_turn *turn, struct hb_worker *worker)
         return;
     worker->unverified = true;
     worker->serving = true;
+    worker->poll_up = true;
     worker->last_contact = turn->now;
 }
 

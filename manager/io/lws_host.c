@@ -275,8 +275,9 @@ struct hb_lws_host *hb_lws_host_new(struct uv_loop_s *loop, const struct hb_lws_
 enum hb_err hb_lws_host_listen(struct hb_lws_host *host)
 {
     size_t limit = limit_descriptors();
+    size_t kept = FDS_KEPT + host->config.descriptors_kept;
 
-    host->connections_max = limit > 2 * FDS_KEPT ? limit - FDS_KEPT : limit / 2;
+    host->connections_max = limit > 2 * kept ? limit - kept : limit / 2;
     lws_set_log_level(LLL_ERR | LLL_WARN, on_library_log);
     if (!create_context(host)) {
         hb_log(HB_LOG_ERROR, "lws_not_started",

@@ -18,6 +18,7 @@ struct hb_lws_host;
 struct hb_lws_host_config {
     const char *bind_host; /* "::" listens on IPv6 and IPv4, or on IPv4 alone where there is no IPv6 */
     uint16_t port;
+    size_t descriptors_kept;     /* for what else this program opens while it runs: polls, files */
     const char *allowed_origins; /* separated by commas; NULL none but the own host */
 };
 

@@ -67,8 +67,8 @@ struct sim_worker {
 
 struct sim_counts {
     uint64_t beats, transitions, downs, recoveries, false_downs, timeouts;
-    uint64_t crashes, freezes, flaps, losses, half_opens, takeovers, conflicts, byes, drains, deletes, maintenances,
-        moves, late_packets, reaped;
+    uint64_t crashes, freezes, flaps, half_opens, takeovers, conflicts, byes, drains, deletes, maintenances, moves,
+        late_packets, reaped;
     uint64_t stalls, stall_ms, restarts, wall_steps, memory_failures, retries;
     int64_t latest_ms; /* the longest that a deadline was overdue when it was handled */
 };

@@ -282,6 +282,22 @@ static void restored_ones_are_polled_at_once(void **state)
     expect("w2 alive (poll) server:recovery");
 }
 
+/* It registered before its row was read: it is up already, and one good poll is no recovery. */
+static void joined_with_its_row_it_stays_up(void **state)
+{
+    (void)state;
+    given("polling poll=1000 fast=1");
+    at(0, "register w1 url=http://h:1/");
+    expect("w1 unknown -> registered (registered)");
+    expect("poll w1");
+    at(0, "restore w1 url=http://h:1/ status=alive serving announced=up");
+    expect("w1 registered (registered)");
+    at(1, "polled w1 200");
+    expect("w1 registered -> alive (poll)");
+    row("w1", "serving=yes announced=up unverified=no");
+    heard("w1", "");
+}
+
 static void restored_and_gone_it_falls_after_three(void **state)
 {
     (void)state;
@@ -404,6 +420,7 @@ int main(void)
         SCENARIO(an_answer_to_what_nobody_asks_any_more),
         SCENARIO(what_a_service_says_of_itself),
         SCENARIO(restored_ones_are_polled_at_once),
+        SCENARIO(joined_with_its_row_it_stays_up),
         SCENARIO(restored_and_gone_it_falls_after_three),
         SCENARIO(fixed_ones_are_never_reaped),
         SCENARIO(a_refused_probe_ends_the_hold),
