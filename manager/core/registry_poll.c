@@ -11,14 +11,19 @@
 
 /* ---- targets ---- */
 
-/* FNV-1a: spreads ids over the interval, each at the same place in every life. */
+/*
+ * Spreads ids over the interval, each at the same place in every life. FNV-1a, and the last step of MurmurHash3 (Austin
+ * Appleby): without it worker-1 to worker-20 would have almost the same high bits, and those are what counts here.
+ */
 static uint32_t phase_of(const struct hb_worker *worker)
 {
     uint32_t hash = 2166136261u;
 
     for (const char *at = worker->id; *at != '\0'; at++)
         hash = (hash ^ (unsigned char)*at) * 16777619u;
-    return hash;
+    hash = (hash ^ hash >> 16) * 0x85ebca6bu;
+    hash = (hash ^ hash >> 13) * 0xc2b2ae35u;
+    return hash ^ hash >> 16;
 }
 
 enum hb_err hb_poll_admit(struct hb_turn *turn, struct hb_worker *worker)

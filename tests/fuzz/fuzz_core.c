@@ -287,6 +287,16 @@ static void new_epoch(struct world *world)
     hb_registry_set_epoch(world->registry, world->epoch);
 }
 
+/* The load of an earlier life begins or ends: who was removed within it is forgotten with it. */
+static void set_restoring(struct world *world, bool restoring)
+{
+    fuzz_trace("restoring %d", restoring);
+    hb_registry_set_restoring(world->registry, restoring);
+    hb_model_set_restoring(&world->model, restoring);
+    for (size_t i = 0; !restoring && i < IDS; i++)
+        world->workers[i].gone = world->workers[i].gone_told = false;
+}
+
 /* ---- inputs ---- */
 
 static void step(struct world *world, size_t id, struct hb_input *input)
@@ -418,7 +428,7 @@ static struct hb_row pick_row(struct world *world, size_t id)
         .status = (enum hb_status)fuzz_below(&world->input, HB_STATUS_REMOVED + 1),
         .last_heartbeat = pick_wall(world),
         .since = pick_wall(world),
-        .reason = (enum hb_reason)(1 + fuzz_below(&world->input, HB_REASON_PROBE_REFUSED)), /* the model wants one */
+        .reason = (enum hb_reason)fuzz_below(&world->input, HB_REASON_PROBE_REFUSED + 1), /* or none that is known */
         .serving = flags & 1,
         .announced = (enum hb_announced)fuzz_below(&world->input, HB_ANNOUNCED_DOWN + 1),
         .unverified = flags & 2,
@@ -502,7 +512,10 @@ static void operate(struct world *world)
         stall(world);
         break;
     case 13:
-        new_epoch(world);
+        if (operation & 16)
+            set_restoring(world, operation & 32);
+        else
+            new_epoch(world);
         break;
     default:
         pass_time(world);

@@ -282,6 +282,24 @@ static void restored_ones_are_polled_at_once(void **state)
     expect("w2 alive (poll) server:recovery");
 }
 
+/* The ids that everybody uses: numbered ones. */
+static void numbered_ids_are_spread(void **state)
+{
+    uint32_t tenths = 0;
+    char line[96], id[32];
+
+    (void)state;
+    given("polling poll=1000 concurrency=0");
+    for (unsigned i = 1; i <= 20; i++) {
+        snprintf(id, sizeof id, "worker-%04u", i);
+        snprintf(line, sizeof line, "register %s url=http://h:9000/", id);
+        at(0, line);
+        expect("worker-* unknown -> registered (registered)");
+        tenths |= 1u << (timeline_worker(id)->poll->phase / (UINT32_MAX / 10 + 1));
+    }
+    assert_in_range(__builtin_popcount(tenths), 6, 10); /* of the ten parts of an interval, with 20 ids */
+}
+
 /* It registered before its row was read: it is up already, and one good poll is no recovery. */
 static void joined_with_its_row_it_stays_up(void **state)
 {
@@ -420,6 +438,7 @@ int main(void)
         SCENARIO(an_answer_to_what_nobody_asks_any_more),
         SCENARIO(what_a_service_says_of_itself),
         SCENARIO(restored_ones_are_polled_at_once),
+        SCENARIO(numbered_ids_are_spread),
         SCENARIO(joined_with_its_row_it_stays_up),
         SCENARIO(restored_and_gone_it_falls_after_three),
         SCENARIO(fixed_ones_are_never_reaped),
