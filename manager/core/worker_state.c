@@ -70,6 +70,8 @@ enum hb_edge hb_worker_edge(const struct hb_worker *worker, bool address_changed
 
 struct hb_row hb_worker_row(const struct hb_worker *worker)
 {
+    bool in_maintenance = worker->maintenance && worker->rare != NULL;
+
     return (struct hb_row){
         .id = {worker->id, worker->id_len},
         .name = hb_text_of(worker->name),
@@ -96,8 +98,8 @@ struct hb_row hb_worker_row(const struct hb_worker *worker)
         .poll_interval_ms = worker->poll_interval_ms,
         .draining = worker->draining,
         .maintenance = worker->maintenance,
-        .maintenance_until = worker->maintenance ? worker->rare->maintenance_until_wall : (hb_wall_ms){0},
-        .maintenance_reason = hb_text_of(worker->maintenance ? worker->rare->maintenance_reason : NULL),
+        .maintenance_until = in_maintenance ? worker->rare->maintenance_until_wall : (hb_wall_ms){0},
+        .maintenance_reason = hb_text_of(in_maintenance ? worker->rare->maintenance_reason : NULL),
         .id_conflict = worker->id_conflict,
         .epoch = worker->epoch,
         .seq = worker->seq,

@@ -39,7 +39,7 @@ static const char *string_end(const char *at, const char *end)
 /* Behind a number or a word. */
 static const char *word_end(const char *at, const char *end)
 {
-    while (at < end && !is_space(*at) && memchr("{}[],:\"", *at, 7) == NULL)
+    while (at < end && !is_space(*at) && strchr("{}[],:\"", *at) == NULL) /* JSON holds no NUL */
         at++;
     return at;
 }
