@@ -98,11 +98,14 @@ static void log_transition(const struct hb_effect *effect)
     const struct hb_worker *worker = effect->worker;
     bool worse = effect->edge == HB_EDGE_DOWN || worker->status == HB_STATUS_NOT_RESPONDING;
 
-    hb_log(worse ? HB_LOG_WARN : HB_LOG_INFO, "worker_status", HB_LS("worker", worker->id),
-           HB_LS("from", hb_status_text(effect->previous)), HB_LS("to", hb_status_text((enum hb_status)worker->status)),
-           HB_LS("reason", hb_reason_text(effect->reason)), HB_LB("serving", worker->serving),
-           HB_LS("announced", effect->edge == HB_EDGE_NONE ? NULL : hb_edge_channel(effect->edge)),
-           HB_LD("silence", effect->silence_ms), HB_LD("timeout", worker->timeout_ms), HB_LI("seq", effect->seq));
+    hb_log(
+        worse ? HB_LOG_WARN : HB_LOG_INFO, "worker_status", HB_LS("worker", worker->id),
+        HB_LS("from", hb_status_text(effect->previous)), HB_LS("to", hb_status_text((enum hb_status)worker->status)),
+        HB_LS("reason", hb_reason_text(effect->reason)), HB_LB("serving", worker->serving),
+        HB_LS("announced", effect->edge == HB_EDGE_NONE ? NULL : hb_edge_channel(effect->edge)),
+        HB_LS("health", worker->poll == NULL ? NULL : hb_health_text((enum hb_health)worker->health)),
+        HB_LS("poll", worker->poll == NULL ? NULL : hb_poll_outcome_text((enum hb_poll_outcome)worker->poll->outcome)),
+        HB_LD("silence", effect->silence_ms), HB_LD("timeout", worker->timeout_ms), HB_LI("seq", effect->seq));
 }
 
 static struct hb_event event_of(const struct hb_manager *manager, const struct hb_effect *effect, hb_wall_ms at)

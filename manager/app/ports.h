@@ -23,7 +23,10 @@ struct hb_store_port {
 /* Where services are asked over HTTP. */
 struct hb_poller_port {
     void *self;
-    /* One look at a worker whose socket has just broken; what comes of it is an HB_INPUT_PROBED. Later, or never. */
+    /*
+     * One look at a worker whose socket has just broken; what comes of it is an HB_INPUT_PROBED with its hold_until of
+     * now. Later, or never.
+     */
     void (*probe)(void *self, const struct hb_worker *worker);
 };
 

@@ -14,6 +14,8 @@ static void append_evidence(struct hb_buf *json, const struct hb_transition *tra
         hb_buf_printf(json, ",\"close_code\":%u", transition->close_code);
     if (transition->poll_code != 0)
         hb_buf_printf(json, ",\"poll_code\":%u", transition->poll_code);
+    if (transition->outcome != HB_POLL_NONE)
+        hb_buf_printf(json, ",\"poll_outcome\":\"%s\"", hb_poll_outcome_text(transition->outcome));
     hb_buf_append_char(json, '}');
 }
 

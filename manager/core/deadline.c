@@ -9,7 +9,9 @@ hb_mono_ms hb_deadline_reap(const struct hb_worker *worker, const struct hb_regi
 {
     int64_t patience_ms = hb_worker_patience(worker, rules);
 
-    if (rules->reap_after_ms == 0 || worker->unverified || worker->fixed)
+    bool answers = !worker->beats && worker->status == HB_STATUS_ALIVE; /* its polls, however rare they are */
+
+    if (rules->reap_after_ms == 0 || worker->unverified || worker->fixed || answers)
         return HB_MONO_NEVER;
     return silence_beyond(worker, rules->reap_after_ms > patience_ms ? rules->reap_after_ms : patience_ms);
 }

@@ -2,28 +2,40 @@
 
 #define SLOT_MS 16
 #define SLOTS_LEAST 64
+#define DOWN_SHARE 4
+
+static struct hb_heap *heap_of(struct hb_poll_schedule *schedule, const struct hb_poll_target *target)
+{
+    return target->down ? &schedule->down : &schedule->waiting;
+}
 
 void hb_poll_schedule_init(struct hb_poll_schedule *schedule, uint32_t concurrency)
 {
     *schedule = (struct hb_poll_schedule){.concurrency = concurrency};
     hb_heap_init(&schedule->waiting);
+    hb_heap_init(&schedule->down);
 }
 
 void hb_poll_schedule_free(struct hb_poll_schedule *schedule)
 {
     hb_heap_free(&schedule->waiting);
+    hb_heap_free(&schedule->down);
 }
 
 enum hb_err hb_poll_schedule_add(struct hb_poll_schedule *schedule, struct hb_poll_target *target, hb_mono_ms now)
 {
-    /* Room for those under way too: they come back, and that must not fail. */
-    enum hb_err err = hb_heap_reserve(&schedule->waiting, schedule->waiting.count + schedule->under_way + 1);
+    /* Room for every target in either heap: they change sides, and that must not fail. */
+    uint32_t count = schedule->waiting.count + schedule->down.count + schedule->under_way + 1;
+    enum hb_err err = hb_heap_reserve(&schedule->waiting, count);
 
+    if (err == HB_OK)
+        err = hb_heap_reserve(&schedule->down, count);
     if (err != HB_OK)
         return err;
     target->due.place = HB_HEAP_OUTSIDE;
     target->ticket = 0;
     target->checked = HB_MONO_NEVER;
+    target->down = false;
     hb_heap_set(&schedule->waiting, &target->due, now.ms);
     return HB_OK;
 }
@@ -31,23 +43,32 @@ enum hb_err hb_poll_schedule_add(struct hb_poll_schedule *schedule, struct hb_po
 void hb_poll_schedule_hasten(struct hb_poll_schedule *schedule, struct hb_poll_target *target, hb_mono_ms now)
 {
     if (target->ticket == 0)
-        hb_heap_set(&schedule->waiting, &target->due, now.ms);
+        hb_heap_set(heap_of(schedule, target), &target->due, now.ms);
 }
 
 void hb_poll_schedule_remove(struct hb_poll_schedule *schedule, struct hb_poll_target *target)
 {
-    hb_heap_remove(&schedule->waiting, &target->due);
+    hb_heap_remove(heap_of(schedule, target), &target->due);
     target->ticket = 0;
+}
+
+static bool is_due(const struct hb_heap *heap, hb_mono_ms now)
+{
+    const struct hb_heap_node *node = hb_heap_min(heap);
+
+    return node != NULL && node->key <= now.ms;
 }
 
 struct hb_poll_target *hb_poll_schedule_take(struct hb_poll_schedule *schedule, hb_mono_ms now)
 {
-    struct hb_heap_node *node = hb_heap_min(&schedule->waiting);
-    struct hb_poll_target *target = (struct hb_poll_target *)node; /* its first member */
+    bool others = is_due(&schedule->waiting, now);
+    bool down = is_due(&schedule->down, now) && (!others || schedule->last_ticket % DOWN_SHARE == 0);
+    struct hb_heap *heap = down ? &schedule->down : &schedule->waiting;
+    struct hb_poll_target *target = (struct hb_poll_target *)hb_heap_min(heap); /* its first member */
 
-    if (node == NULL || node->key > now.ms || schedule->under_way >= schedule->concurrency)
+    if ((!others && !down) || schedule->under_way >= schedule->concurrency)
         return NULL;
-    hb_heap_remove(&schedule->waiting, node);
+    hb_heap_remove(heap, &target->due);
     target->ticket = ++schedule->last_ticket;
     target->begun = now;
     schedule->under_way++;
@@ -93,14 +114,16 @@ void hb_poll_schedule_again(struct hb_poll_schedule *schedule, struct hb_poll_ta
     target->ticket = 0;
     if (fast_ms > 0 && now.ms + fast_ms < turn)
         turn = now.ms + fast_ms;
-    hb_heap_set(&schedule->waiting, &target->due, turn);
+    hb_heap_set(heap_of(schedule, target), &target->due, turn);
 }
 
 hb_mono_ms hb_poll_schedule_next(const struct hb_poll_schedule *schedule)
 {
-    const struct hb_heap_node *node = hb_heap_min(&schedule->waiting);
+    const struct hb_heap_node *first = hb_heap_min(&schedule->waiting);
+    const struct hb_heap_node *down = hb_heap_min(&schedule->down);
+    hb_mono_ms next = first != NULL ? (hb_mono_ms){first->key} : HB_MONO_NEVER;
 
-    if (node == NULL || schedule->under_way >= schedule->concurrency)
+    if (schedule->under_way >= schedule->concurrency)
         return HB_MONO_NEVER;
-    return (hb_mono_ms){node->key};
+    return down != NULL ? hb_mono_earlier(next, (hb_mono_ms){down->key}) : next;
 }

@@ -271,6 +271,7 @@ static void remember(struct hb_registry *registry, struct hb_worker *worker, con
         .silence_ms = effect->silence_ms < UINT32_MAX ? (uint32_t)effect->silence_ms : UINT32_MAX,
         .close_code = effect->socket_code,
         .poll_code = effect->poll_code,
+        .outcome = worker->poll != NULL ? worker->poll->outcome : HB_POLL_NONE,
         .status = worker->status,
         .previous = effect->previous,
         .edge = effect->edge,

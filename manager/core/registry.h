@@ -34,7 +34,7 @@ enum hb_input_kind {
     HB_INPUT_RESTORE,
     HB_INPUT_MAINTENANCE, /* maintenance: into it or, with ttl_ms 0, out of it */
     HB_INPUT_POLLED,      /* poll, ticket: exactly one for each hb_registry_take_poll, whatever became of the worker */
-    HB_INPUT_PROBED,      /* poll: what came of HB_EFFECT_PROBE */
+    HB_INPUT_PROBED,      /* poll, ticket: what came of HB_EFFECT_PROBE; the worker's hold_until at that moment */
 };
 
 struct hb_input {

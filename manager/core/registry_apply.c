@@ -53,6 +53,7 @@ static enum hb_err register_entry(struct hb_turn *turn, struct hb_worker *worker
     struct hb_text own_id = {worker->id, worker->id_len};
     struct hb_identity identity = {registration->name, host, registration->url, registration->attributes};
     bool address_changed = hb_worker_visible(worker) && address_differs(worker, registration, host);
+    bool url_changed = registration->url.bytes != NULL && !hb_text_is_own(worker->url, registration->url);
     struct hb_before before = hb_turn_before(turn, worker);
     enum hb_err err;
 
@@ -62,11 +63,14 @@ static enum hb_err register_entry(struct hb_turn *turn, struct hb_worker *worker
     if (err == HB_OK)
         err = hb_worker_set_identity(worker, &identity, &turn->registry->texts);
     if (err != HB_OK) {
-        hb_poll_settle(turn, worker, false);
+        hb_poll_settle(turn, worker);
         return err;
     }
     if (host.bytes != NULL)
         worker->host_from_peer = registration->host.bytes == NULL;
+    if (url_changed ||
+        (registration->poll_interval_ms != 0 && registration->poll_interval_ms != (int64_t)worker->poll_interval_ms))
+        hb_poll_renew(turn, worker, url_changed);
     set_numbers(worker, registration);
     worker->draining = false;
     if (worker->url == NULL)
@@ -74,7 +78,6 @@ static enum hb_err register_entry(struct hb_turn *turn, struct hb_worker *worker
     worker->fixed |= input->fixed;
     if (!hb_worker_visible(worker))
         introduce(turn, worker);
-    hb_poll_settle(turn, worker, address_changed);
     hb_turn_settle_row(turn, worker, &before, address_changed ? HB_REASON_ADDRESS_CHANGED : HB_REASON_REGISTERED,
                        address_changed);
     return HB_OK;

@@ -70,8 +70,10 @@ void hb_turn_remove(struct hb_turn *turn, struct hb_worker *worker, enum hb_reas
 /* ---- polling (registry_poll.c) ---- */
 /* Makes it a target before it gets its url, so that running out of memory changes nothing; nothing if it is one. */
 enum hb_err hb_poll_admit(struct hb_turn *turn, struct hb_worker *worker) HB_MUST_CHECK;
-/* After its address may have changed: gives it up as a target if it has no url, or polls a new address at once. */
-void hb_poll_settle(struct hb_turn *turn, struct hb_worker *worker, bool address_changed);
+/* Gives it up as a target if it has no url. */
+void hb_poll_settle(struct hb_turn *turn, struct hb_worker *worker);
+/* It has another url or interval: it is polled at once; or, if it is being polled, when that has ended. */
+void hb_poll_renew(struct hb_turn *turn, struct hb_worker *worker, bool url_changed);
 void hb_poll_give_up(struct hb_registry *registry, struct hb_worker *worker);
 enum hb_err hb_apply_polled(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input) HB_MUST_CHECK;
 enum hb_err hb_apply_probed(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input) HB_MUST_CHECK;

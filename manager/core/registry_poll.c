@@ -57,18 +57,22 @@ void hb_poll_give_up(struct hb_registry *registry, struct hb_worker *worker)
     worker->poll = NULL;
 }
 
-void hb_poll_settle(struct hb_turn *turn, struct hb_worker *worker, bool address_changed)
+void hb_poll_settle(struct hb_turn *turn, struct hb_worker *worker)
+{
+    if (worker->url == NULL)
+        hb_poll_give_up(turn->registry, worker);
+}
+
+void hb_poll_renew(struct hb_turn *turn, struct hb_worker *worker, bool url_changed)
 {
     struct hb_poll_target *target = worker->poll;
 
     if (target == NULL)
         return;
-    if (worker->url == NULL) {
-        hb_poll_give_up(turn->registry, worker);
-    } else if (address_changed) {
-        target->ticket = 0; /* what is under way asks the old address: it means nothing any more */
+    if (target->ticket != 0)
+        target->outdated |= url_changed;
+    else
         hb_poll_schedule_hasten(&turn->registry->polls, target, turn->now);
-    }
 }
 
 /* ---- verdicts ---- */
@@ -159,6 +163,12 @@ enum hb_err hb_apply_polled(struct hb_turn *turn, struct hb_worker *worker, cons
     hb_poll_schedule_ended(&turn->registry->polls);
     if (worker == NULL || worker->poll == NULL || worker->poll->ticket != input->ticket)
         return HB_ERR_STALE;
+    if (worker->poll->outdated) {
+        worker->poll->outdated = false;
+        worker->poll->ticket = 0;
+        hb_poll_schedule_hasten(&turn->registry->polls, worker->poll, turn->now);
+        return HB_ERR_STALE;
+    }
     before = hb_turn_before(turn, worker);
     was_unverified = worker->unverified;
     note(turn, worker, input->poll);
@@ -167,6 +177,7 @@ enum hb_err hb_apply_polled(struct hb_turn *turn, struct hb_worker *worker, cons
     judge_up(worker, rules);
     if (!worker->beats)
         judge_presence(turn, worker);
+    worker->poll->down = !worker->poll_up && worker->poll->fails >= rules->poll_fall;
     hb_poll_schedule_again(&turn->registry->polls, worker->poll,
                            worker->poll_interval_ms != 0 ? worker->poll_interval_ms : rules->poll_interval_ms,
                            is_undecided(worker, rules) ? rules->poll_fast_ms : 0, turn->now);
@@ -191,9 +202,9 @@ enum hb_err hb_apply_probed(struct hb_turn *turn, struct hb_worker *worker, cons
     bool gone = input->poll->outcome == HB_POLL_REFUSED || input->poll->outcome == HB_POLL_UNREACHABLE;
     struct hb_before before;
 
-    if (worker == NULL || !hb_worker_visible(worker) || worker->hold_until.ms == HB_MONO_NEVER.ms ||
-        worker->socket != NULL)
-        return HB_ERR_STALE; /* it has come back, or its grace is over */
+    if (worker == NULL || !hb_worker_visible(worker) || worker->socket != NULL ||
+        worker->hold_until.ms == HB_MONO_NEVER.ms || worker->hold_until.ms != (int64_t)input->ticket)
+        return HB_ERR_STALE; /* it has come back, its grace is over, or is that of another end by now */
     if (!gone)
         return HB_OK; /* whoever answers there may still be it: the grace goes on */
     before = hb_turn_before(turn, worker);

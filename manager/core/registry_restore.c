@@ -76,7 +76,8 @@ static void restore_facts(struct hb_turn *turn, struct hb_worker *worker, const 
  * Nothing is announced: what listeners were told last stands in the row. Only where the row itself does not hold
  * together any more (serving without an address) does a transition follow.
  */
-static enum hb_err restore_entry(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input)
+static enum hb_err restore_entry(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input,
+                                 bool to_remove)
 {
     const struct hb_row *row = input->row;
     struct hb_identity identity = {row->name, row->host, row->url, row->attributes};
@@ -88,6 +89,8 @@ static enum hb_err restore_entry(struct hb_turn *turn, struct hb_worker *worker,
     err = row->url.bytes != NULL ? hb_poll_admit(turn, worker) : HB_OK;
     if (err == HB_OK)
         err = hb_worker_set_identity(worker, &identity, &turn->registry->texts);
+    if (err == HB_ERR_FULL && to_remove)
+        err = HB_OK; /* listeners hear of it, with or without its texts */
     if (err == HB_OK)
         err = restore_maintenance(turn, worker, row);
     if (err != HB_OK) {
@@ -98,6 +101,8 @@ static enum hb_err restore_entry(struct hb_turn *turn, struct hb_worker *worker,
                           &turn->registry->texts);
     restore_facts(turn, worker, input);
     hb_entry_show(turn->registry, worker);
+    if (to_remove)
+        return HB_OK; /* its removal is all there is to tell */
     before = hb_turn_before(turn, worker);
     before.status = (uint8_t)row->status; /* it may have a socket by now */
     hb_turn_settle_row(turn, worker, &before,
@@ -127,7 +132,7 @@ static enum hb_err fill_identity(struct hb_turn *turn, struct hb_worker *worker,
     if (err == HB_OK)
         err = hb_worker_set_identity(worker, &identity, &turn->registry->texts);
     if (err != HB_OK)
-        hb_poll_settle(turn, worker, false);
+        hb_poll_settle(turn, worker);
     if (err != HB_OK || place_known)
         return err;
     worker->port = row->port;
@@ -191,7 +196,8 @@ static enum hb_err join_earlier_life(struct hb_turn *turn, struct hb_worker *wor
     return HB_OK;
 }
 
-static enum hb_err restore_new(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input)
+static enum hb_err restore_new(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input,
+                               bool to_remove)
 {
     bool created = worker == NULL;
     enum hb_err err = created ? hb_entry_create(turn, input->id, &worker) : HB_OK;
@@ -200,7 +206,7 @@ static enum hb_err restore_new(struct hb_turn *turn, struct hb_worker *worker, c
         return err;
     if (worker->status == HB_STATUS_REMOVED)
         hb_entry_reset(turn, worker);
-    err = restore_entry(turn, worker, input);
+    err = restore_entry(turn, worker, input, to_remove);
     if (err != HB_OK && worker->socket == NULL)
         hb_entry_destroy(turn->registry, worker);
     return err;
@@ -209,12 +215,10 @@ static enum hb_err restore_new(struct hb_turn *turn, struct hb_worker *worker, c
 /* It was removed before its row was read, and listeners hold it for up from its earlier life: they are told now. */
 static enum hb_err tell_removal(struct hb_turn *turn, struct hb_worker *worker, const struct hb_input *input)
 {
-    enum hb_err err = restore_new(turn, worker, input);
+    enum hb_err err = restore_new(turn, worker, input, true);
 
     if (err != HB_OK)
         return err;
-    if (turn->effects->items[0].kind == HB_EFFECT_ROW_CHANGED)
-        turn->effects->count = 0; /* a row that nobody is to see */
     worker = hb_map_get(turn->registry->by_id, input->id.bytes, input->id.len);
     hb_turn_remove(turn, worker, HB_REASON_REMOVED);
     return HB_OK;
@@ -229,11 +233,11 @@ enum hb_err hb_apply_restore(struct hb_turn *turn, struct hb_worker *worker, con
         return HB_ERR_STALE; /* listeners know better than the row */
     if (worker != NULL && hb_worker_visible(worker))
         return join_earlier_life(turn, worker, input->row, removed);
+    if (input->row->status == HB_STATUS_UNKNOWN || input->row->status == HB_STATUS_REMOVED)
+        return HB_ERR_INVALID;
     if (removed && (worker == NULL || worker->socket == NULL))
         return input->row->announced == HB_ANNOUNCED_UP ? tell_removal(turn, worker, input) : HB_ERR_STALE;
     if (worker != NULL && worker->status == HB_STATUS_REMOVED)
         return HB_ERR_STALE; /* memory is the truth */
-    if (input->row->status == HB_STATUS_UNKNOWN || input->row->status == HB_STATUS_REMOVED)
-        return HB_ERR_INVALID;
-    return restore_new(turn, worker, input);
+    return restore_new(turn, worker, input, false);
 }

@@ -22,7 +22,7 @@ struct hb_transition {
     uint32_t silence_ms; /* evidence: time since the last contact; UINT32_MAX: that long or longer */
     uint16_t close_code; /* evidence: how its socket ended; 0: no socket ended */
     uint16_t poll_code;  /* evidence: the last HTTP status; 0: none */
-    uint32_t status : 4, previous : 4, edge : 3, reason : 6, health : 3; /* the enums of message.h */
+    uint32_t status : 4, previous : 4, edge : 3, reason : 6, health : 3, outcome : 4; /* the enums of message.h */
     uint32_t serving : 1, ready : 1, draining : 1, maintenance : 1;
 };
 

@@ -42,7 +42,7 @@ bool hb_worker_can_time_out(const struct hb_worker *worker)
     case HB_STATUS_CONNECTED:
     case HB_STATUS_ALIVE:
     case HB_STATUS_DISCONNECTED:
-        return worker->beats || worker->unverified;
+        return worker->beats || (worker->unverified && worker->poll == NULL); /* else its polls decide */
     case HB_STATUS_UNKNOWN: /* the registry closes a nameless socket itself: no status moves */
     case HB_STATUS_NOT_RESPONDING:
     case HB_STATUS_REMOVED:

@@ -167,12 +167,18 @@ static bool allowed(const struct route *route, enum hb_http_method method)
     return method != HB_HTTP_OTHER && strstr(route->allow, names[method]) != NULL;
 }
 
+/* Parameters may stand behind it. */
 static bool is_json(struct hb_text type)
 {
     static const char json[] = "application/json";
+    size_t len = sizeof json - 1;
 
-    return type.bytes == NULL || (type.len >= sizeof json - 1 && strncasecmp(type.bytes, json, sizeof json - 1) == 0 &&
-                                  (type.len == sizeof json - 1 || strchr("; \t", type.bytes[sizeof json - 1]) != NULL));
+    if (type.bytes == NULL)
+        return true;
+    if (type.len < len || strncasecmp(type.bytes, json, len) != 0)
+        return false;
+    len += strspn(type.bytes + len, " \t");
+    return len == type.len || type.bytes[len] == ';';
 }
 
 static void refuse_stopping(struct hb_exchange *exchange)
@@ -204,7 +210,8 @@ static void admit_change(const struct hb_http_api *api, struct hb_exchange *exch
 
     if (!hb_head_origin_allowed(hb_exchange_wsi(exchange), api->allowed_origins))
         hb_exchange_answer_error(exchange, 403, NULL, "Origin: must be this host or one of ALLOWED_ORIGINS");
-    else if (!is_json(hb_exchange_content_type(exchange, type, sizeof type)))
+    else if (hb_head_repeated(hb_exchange_wsi(exchange), WSI_TOKEN_HTTP_CONTENT_TYPE) ||
+             !is_json(hb_exchange_content_type(exchange, type, sizeof type)))
         hb_exchange_answer_error(exchange, 415, NULL,
                                  "Content-Type: must be application/json (curl -H 'Content-Type: application/json')");
 }

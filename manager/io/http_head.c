@@ -42,7 +42,7 @@ bool hb_head_lists(struct hb_text list, const char *token)
 {
     size_t len = strlen(token);
     const char *at = list.bytes;
-    const char *end = at + list.len;
+    const char *end = at != NULL ? at + list.len : NULL;
 
     while (at != NULL && at < end) {
         const char *comma = memchr(at, ',', (size_t)(end - at));
@@ -59,7 +59,7 @@ bool hb_head_lists(struct hb_text list, const char *token)
     return false;
 }
 
-static bool repeated(struct lws *wsi, enum lws_token_indexes token)
+bool hb_head_repeated(struct lws *wsi, enum lws_token_indexes token)
 {
     return lws_hdr_fragment_length(wsi, token, 1) > 0;
 }
@@ -72,7 +72,8 @@ int64_t hb_head_content_length(struct lws *wsi)
 
     if (value.bytes == NULL)
         return HB_LENGTH_NONE;
-    if (value.len == 0 || repeated(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) || strspn(text, "0123456789") != value.len)
+    if (value.len == 0 || hb_head_repeated(wsi, WSI_TOKEN_HTTP_CONTENT_LENGTH) ||
+        strspn(text, "0123456789") != value.len)
         return HB_LENGTH_BAD;
     if (value.len > 18)
         return INT64_MAX;
@@ -99,7 +100,7 @@ const char *hb_head_fault(struct lws *wsi, unsigned *ret_status)
         *ret_status = 505;
         return "HTTP version: must be HTTP/1.1 or HTTP/1.0";
     }
-    if (lws_hdr_total_length(wsi, WSI_TOKEN_HOST) <= 0 || repeated(wsi, WSI_TOKEN_HOST))
+    if (lws_hdr_total_length(wsi, WSI_TOKEN_HOST) <= 0 || hb_head_repeated(wsi, WSI_TOKEN_HOST))
         return "Host: must be sent exactly once";
     if (length == HB_LENGTH_BAD)
         return "Content-Length: must be one decimal number";
@@ -132,7 +133,7 @@ bool hb_head_origin_allowed(struct lws *wsi, const char *allowed)
 
     if (origin.bytes == NULL)
         return !is_cross_site(wsi);
-    if (origin.len == 0 || host.len == 0 || repeated(wsi, WSI_TOKEN_ORIGIN))
+    if (origin.len == 0 || host.len == 0 || hb_head_repeated(wsi, WSI_TOKEN_ORIGIN))
         return false; /* empty, longer than any that is allowed, or two of them */
     if (allowed != NULL && hb_head_lists(hb_text_of(allowed), origin_text))
         return true;

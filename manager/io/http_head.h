@@ -36,4 +36,7 @@ const char *hb_head_fault(struct lws *wsi, unsigned *ret_status);
  */
 bool hb_head_origin_allowed(struct lws *wsi, const char *allowed);
 
+/* Whether it was sent more than once, with a value each time. */
+bool hb_head_repeated(struct lws *wsi, enum lws_token_indexes token);
+
 #endif

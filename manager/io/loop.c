@@ -13,7 +13,7 @@ struct hb_loop {
     uv_timer_t deadline;
     uv_prepare_t turn_end;
     uv_idle_t working; /* active while there is work */
-    uv_signal_t signals[2];
+    uv_signal_t signals[3];
     struct hb_manager *manager;
     bool (*work)(void *self);
     void *work_self;
@@ -159,6 +159,7 @@ struct hb_loop *hb_loop_new(struct hb_manager *manager)
     uv_idle_init(&loop->uv, &loop->working);
     uv_signal_init(&loop->uv, &loop->signals[0]);
     uv_signal_init(&loop->uv, &loop->signals[1]);
+    uv_signal_init(&loop->uv, &loop->signals[2]);
     loop->deadline.data = loop->turn_end.data = loop->working.data = loop->signals[0].data = loop->signals[1].data =
         loop;
     return loop;
@@ -179,6 +180,7 @@ void hb_loop_start(struct hb_loop *loop)
 {
     uv_signal_start(&loop->signals[0], on_signal, SIGTERM);
     uv_signal_start(&loop->signals[1], on_signal, SIGINT);
+    uv_signal_start(&loop->signals[2], on_signal, SIGHUP); /* its terminal is gone */
     uv_prepare_start(&loop->turn_end, on_turn_end);
 }
 
@@ -189,9 +191,9 @@ void hb_loop_run(struct hb_loop *loop)
 
 void hb_loop_stop_timers(struct hb_loop *loop)
 {
-    uv_handle_t *handles[] = {(uv_handle_t *)&loop->deadline, (uv_handle_t *)&loop->turn_end,
-                              (uv_handle_t *)&loop->working, (uv_handle_t *)&loop->signals[0],
-                              (uv_handle_t *)&loop->signals[1]};
+    uv_handle_t *handles[] = {(uv_handle_t *)&loop->deadline,   (uv_handle_t *)&loop->turn_end,
+                              (uv_handle_t *)&loop->working,    (uv_handle_t *)&loop->signals[0],
+                              (uv_handle_t *)&loop->signals[1], (uv_handle_t *)&loop->signals[2]};
 
     for (size_t i = 0; i < sizeof handles / sizeof handles[0]; i++) {
         if (!uv_is_closing(handles[i]))

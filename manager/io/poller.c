@@ -24,6 +24,7 @@ struct check {
     struct hb_link link; /* the first member; in `under_way`, `repeats` or `unused` */
     struct hb_poller *poller;
     uint64_t ticket; /* 0: a probe */
+    uint64_t hold;   /* of a probe: the end of the grace that it may cut short */
     uint8_t broken;  /* of a probe: how often in a row */
     uint8_t id_len;
     char id[HB_ID_MAX];
@@ -119,7 +120,10 @@ static void end_check(struct check *check)
 
 static void apply(struct check *check, enum hb_input_kind kind, const struct hb_poll_result *result)
 {
-    const struct hb_input input = {.kind = kind, .id = id_of(check), .ticket = check->ticket, .poll = result};
+    const struct hb_input input = {.kind = kind,
+                                   .id = id_of(check),
+                                   .ticket = kind == HB_INPUT_PROBED ? check->hold : check->ticket,
+                                   .poll = result};
     enum hb_err err = hb_manager_apply(check->poller->manager, &input, hb_moment_now());
 
     if (err != HB_OK && err != HB_ERR_STALE) /* stale: it is gone, or was heard of meanwhile */
@@ -338,6 +342,7 @@ static void on_turn_end(uv_prepare_t *prepare)
 static void on_probe(void *self, const struct hb_worker *worker)
 {
     struct hb_poller *poller = self;
+    struct check *check;
 
     if (poller->closed)
         return;
@@ -346,7 +351,9 @@ static void on_probe(void *self, const struct hb_worker *worker)
         return;
     }
     poller->probes++;
-    begin(new_check(poller, worker, 0), worker);
+    check = new_check(poller, worker, 0);
+    check->hold = (uint64_t)worker->hold_until.ms;
+    begin(check, worker);
 }
 
 /* ---- what may not be polled ---- */

@@ -450,11 +450,24 @@ static struct hb_row pick_row(struct world *world, size_t id)
     };
 }
 
+/*
+ * One that is there takes over what listeners were told even where its row's texts find no room. Whether they do, the
+ * model does not know.
+ */
+static void leave_texts_out(struct hb_row *row)
+{
+    row->name = row->host = row->url = row->attributes = row->maintenance_reason = (struct hb_text){NULL, 0};
+}
+
 static void do_restore(struct world *world, size_t id)
 {
     struct hb_row row = pick_row(world, id);
-    bool coherent = (row.url.bytes != NULL || (row.host.bytes != NULL && row.port != 0)) && !row.draining &&
-                    !row.maintenance && row.status != HB_STATUS_NOT_RESPONDING;
+    bool coherent;
+
+    if (world->model.rules.text_bytes_max > 0 && hb_model_visible(&world->workers[id]))
+        leave_texts_out(&row);
+    coherent = (row.url.bytes != NULL || (row.host.bytes != NULL && row.port != 0)) && !row.draining &&
+               !row.maintenance && row.status != HB_STATUS_NOT_RESPONDING;
 
     /* A row that contradicts itself is set right with a transition; of that the watch knows nothing. */
     if (world->watch != NULL && !coherent && row.announced == HB_ANNOUNCED_UP)

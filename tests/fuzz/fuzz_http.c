@@ -43,7 +43,20 @@
 #define ETAGS_MAX 16
 #define ORIGIN "https://ops.example"
 
-enum route { NOWHERE, ROOT, REGISTER, LISTING, WORKER, HEARTBEAT, TIMELINE, MAINTENANCE, LIVE, READY };
+enum route {
+    NOWHERE,
+    ROOT,
+    REGISTER,
+    LISTING,
+    WORKER,
+    HEARTBEAT,
+    TIMELINE,
+    MAINTENANCE,
+    METRICS,
+    TARGETS,
+    LIVE,
+    READY
+};
 
 struct request {
     bool begun; /* and not yet answered */
@@ -53,7 +66,8 @@ struct request {
     char path[256];
     struct hb_text id;                            /* in path */
     unsigned allowed[ALLOWED_MAX], allowed_count; /* statuses */
-    size_t rows;                                  /* of GET /workers, when it was handled */
+    size_t rows;                                  /* of GET /workers and its like, when it was handled */
+    bool prometheus_said, json_said;              /* the format of GET /metrics, by its query */
     struct hb_buf body;                           /* what was delivered */
 };
 
@@ -65,7 +79,7 @@ struct line {
 };
 
 struct fuzz_http {
-    struct fuzz_input input;
+    struct fuzz_input input, line_on; /* line_on: the line that is being read, and all behind it */
     struct world world;
     struct hb_redis_store *store;
     struct hb_http_api *api;
@@ -104,8 +118,9 @@ static enum route route_of(struct request *request)
     static const struct {
         const char *path;
         enum route route;
-    } whole[] = {{"/", ROOT},      {"/register", REGISTER}, {"/workers", LISTING},
-                 {"/livez", LIVE}, {"/healthz", LIVE},      {"/readyz", READY}};
+    } whole[] = {{"/", ROOT},           {"/register", REGISTER},     {"/workers", LISTING},
+                 {"/metrics", METRICS}, {"/sd/prometheus", TARGETS}, {"/livez", LIVE},
+                 {"/healthz", LIVE},    {"/readyz", READY}};
     static const struct {
         const char *tail;
         enum route route;
@@ -131,7 +146,8 @@ static bool takes(enum route route, const char *method)
     static const char *const methods[] = {
         [ROOT] = "GET HEAD ",           [REGISTER] = "POST ",      [LISTING] = "GET HEAD ",
         [WORKER] = "GET HEAD DELETE ",  [HEARTBEAT] = "GET POST ", [TIMELINE] = "GET HEAD ",
-        [MAINTENANCE] = "POST DELETE ", [LIVE] = "GET HEAD ",      [READY] = "GET HEAD ",
+        [MAINTENANCE] = "POST DELETE ", [METRICS] = "GET HEAD ",   [TARGETS] = "GET HEAD ",
+        [LIVE] = "GET HEAD ",           [READY] = "GET HEAD ",
     };
     char word[16];
 
@@ -171,6 +187,18 @@ static void allow_head_faults(struct request *request, const struct lws *wsi)
         allow(request, 411);
 }
 
+/* application/json, once, and behind it at most parameters. */
+static bool type_is_json(const char *type, size_t count)
+{
+    static const char json[] = "application/json";
+    const char *behind = type + sizeof json - 1;
+
+    if (count > 1 || strlen(type) > 63 || strncasecmp(type, json, sizeof json - 1) != 0)
+        return false;
+    behind += strspn(behind, " \t");
+    return *behind == '\0' || *behind == ';';
+}
+
 static void allow_change_faults(struct request *request, const struct lws *wsi)
 {
     size_t origins, types, hosts, sites;
@@ -185,8 +213,7 @@ static void allow_change_faults(struct request *request, const struct lws *wsi)
         allow(request, 403);
     if (origin == NULL && site != NULL && (strcasecmp(site, "cross-site") == 0 || strcasecmp(site, "same-site") == 0))
         allow(request, 403);
-    if (type != NULL && (types > 1 || strncasecmp(type, "application/json", 16) != 0 || strlen(type) > 63 ||
-                         strchr("; \t", type[16]) == NULL))
+    if (type != NULL && !type_is_json(type, types))
         allow(request, 415);
 }
 
@@ -216,8 +243,45 @@ static void allow_decoded(struct request *request, enum hb_err err)
         allow(request, err == HB_ERR_SYNTAX ? 400 : 422);
 }
 
+/* GET /metrics takes two parameters, each at most once, with two values each. */
+static bool read_metrics_query(struct request *request, const struct lws *wsi)
+{
+    size_t formats = 0, per_worker = 0;
+
+    for (size_t i = 0; i < wsi->header_count; i++) {
+        const char *said = wsi->headers[i].value;
+
+        if (wsi->headers[i].token != WSI_TOKEN_HTTP_URI_ARGS || said[0] == '\0' || strcmp(said, "/") == 0)
+            continue; /* nothing between two separators, as the library tells it */
+        request->json_said |= strcmp(said, "format=json") == 0;
+        request->prometheus_said |= strcmp(said, "format=prometheus") == 0;
+        if (strcmp(said, "format=json") == 0 || strcmp(said, "format=prometheus") == 0)
+            formats++;
+        else if (strcmp(said, "per_worker=0") == 0 || strcmp(said, "per_worker=1") == 0)
+            per_worker++;
+        else
+            return false;
+    }
+    return formats <= 1 && per_worker <= 1;
+}
+
+/* How many workers Prometheus can be sent to. */
+static size_t count_targets(const struct hb_registry *registry)
+{
+    size_t count = 0;
+
+    for (size_t i = 0; i < hb_registry_count(registry); i++) {
+        const struct hb_worker *worker = hb_registry_at(registry, i);
+
+        count += (worker->host != NULL && worker->port != 0) ||
+                 (worker->url != NULL &&
+                  (strncasecmp(worker->url, "http://", 7) == 0 || strncasecmp(worker->url, "https://", 8) == 0));
+    }
+    return count;
+}
+
 /* The answer to a whole request that nothing was wrong with so far; to be called before it is handled. */
-static void allow_answers(struct fuzz_http *fuzz, struct request *request)
+static void allow_answers(struct fuzz_http *fuzz, struct request *request, const struct lws *wsi)
 {
     struct hb_text body = {request->body.len > 0 ? request->body.bytes : "", request->body.len};
     bool known = hb_registry_find(fuzz->world.registry, request->id) != NULL;
@@ -278,6 +342,14 @@ static void allow_answers(struct fuzz_http *fuzz, struct request *request)
         if (!request->plain_query)
             allow(request, 422);
         break;
+    case METRICS:
+        request->rows = hb_registry_count(fuzz->world.registry);
+        allow(request, read_metrics_query(request, wsi) ? 200 : 422);
+        break;
+    case TARGETS:
+        request->rows = count_targets(fuzz->world.registry);
+        allow(request, 200);
+        break;
     case READY:
         allow(request, hb_redis_store_state(fuzz->store) == HB_REDIS_IN_STEP ? 200 : 503);
         break;
@@ -320,21 +392,38 @@ static void check_etag(struct fuzz_http *fuzz, const struct http_answer *answer,
     fuzz->etags[fuzz->etag_count++].hash = hash_of(answer->body);
 }
 
-/* Each row begins with its id; what is indented for a browser is not counted. */
-static void check_listing(const struct request *request, struct hb_text body)
+/*
+ * Each row has one such piece: none of them can stand within a string, nor in the attributes, which are flat. What is
+ * indented for a browser is not counted.
+ */
+static void check_rows(const struct request *request, struct hb_text body)
 {
-    static const char begins[] = "{\"worker_id\":\"";
+    static const char *const pieces[] = {
+        [LISTING] = "{\"worker_id\":\"", [METRICS] = "},\"last_checked_age\":", [TARGETS] = "{\"targets\":["};
+    const char *piece = pieces[request->route];
     size_t rows = 0;
     struct hb_text rest = body;
     const char *row;
 
-    if (!request->plain_query || memmem(body.bytes, body.len, "\n  ", 3) != NULL)
+    if ((request->route == LISTING && !request->plain_query) || memmem(body.bytes, body.len, "\n  ", 3) != NULL)
         return;
-    while ((row = memmem(rest.bytes, rest.len, begins, sizeof begins - 1)) != NULL) {
+    while ((row = memmem(rest.bytes, rest.len, piece, strlen(piece))) != NULL) {
         rows++;
         rest = (struct hb_text){row + 1, rest.len - (size_t)(row + 1 - rest.bytes)};
     }
     FUZZ_CHECK(rows == request->rows, "%zu workers, %zu rows: %.*s", request->rows, rows, (int)body.len, body.bytes);
+}
+
+/* A whole answer to GET /metrics, GET /sd/prometheus or their HEAD. */
+static void check_report(const struct request *request, const struct lws *wsi, const struct http_answer *answer)
+{
+    size_t accepts;
+
+    (void)header(wsi, WSI_TOKEN_HTTP_ACCEPT, &accepts);
+    FUZZ_CHECK(answer->etag.bytes == NULL, "an entity tag of what is never the same");
+    FUZZ_CHECK(answer->exposition || !request->prometheus_said, "asked for Prometheus' text");
+    FUZZ_CHECK(!answer->exposition || (request->route == METRICS && !request->json_said), "asked for JSON");
+    FUZZ_CHECK(!answer->exposition || request->prometheus_said || accepts > 0, "JSON is the default");
 }
 
 static void check_answer(struct fuzz_http *fuzz, struct line *line, bool closed)
@@ -354,8 +443,12 @@ static void check_answer(struct fuzz_http *fuzz, struct line *line, bool closed)
                "304 to one who has nothing");
     FUZZ_CHECK(!answer.gzip || header(line->wsi, WSI_TOKEN_HTTP_ACCEPT_ENCODING, &count) != NULL, "gzip, unasked");
     check_etag(fuzz, &answer, request->to_head);
-    if (answer.status == 200 && request->route == LISTING && !request->to_head)
-        check_listing(request, answer.body);
+    FUZZ_CHECK(!answer.exposition || request->route == METRICS, "Prometheus' text at %s", request->path);
+    if (answer.status == 200 && (request->route == METRICS || request->route == TARGETS))
+        check_report(request, line->wsi, &answer);
+    if (answer.status == 200 && !request->to_head && !answer.exposition &&
+        (request->route == LISTING || request->route == METRICS || request->route == TARGETS))
+        check_rows(request, answer.body);
     http_answer_free(&answer);
 }
 
@@ -561,7 +654,7 @@ static size_t body_ahead(struct fuzz_input input)
 static void add_length(struct fuzz_http *fuzz, struct lws *wsi)
 {
     char text[24];
-    size_t ahead = body_ahead(fuzz->input);
+    size_t ahead = body_ahead(fuzz->line_on);
 
     if (fuzz->length_said || ahead == 0)
         return;
@@ -572,7 +665,7 @@ static void add_length(struct fuzz_http *fuzz, struct lws *wsi)
 static void whole(struct fuzz_http *fuzz, struct line *line)
 {
     if (line->request.allowed_count == 0)
-        allow_answers(fuzz, &line->request);
+        allow_answers(fuzz, &line->request, line->wsi);
 }
 
 /* The head is complete: the library calls back. */
@@ -781,7 +874,7 @@ static void run(struct fuzz_http *fuzz)
 {
     struct hb_text words;
 
-    while (fuzz_line(&fuzz->input, &words)) {
+    for (fuzz->line_on = fuzz->input; fuzz_line(&fuzz->input, &words); fuzz->line_on = fuzz->input) {
         struct hb_text verb = fuzz_word(&words);
 
         if (verb.len != 1)

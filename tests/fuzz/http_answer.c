@@ -5,6 +5,7 @@
 #include <string.h>
 #include <zlib.h>
 
+#include "tests/fuzz/exposition_reference.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/json_reference.h"
 
@@ -52,9 +53,9 @@ static void read_header(struct reading *reading, struct hb_text line)
         FUZZ_CHECK(reading->length == NO_LENGTH, "two lengths");
         reading->length = fuzz_number(value, UNPACKED_MAX);
     } else if (starts(line, "Content-Type: ", &value)) {
-        FUZZ_CHECK(hb_text_equal(value, HB_TEXT("application/json; charset=utf-8")), "type %.*s", (int)value.len,
-                   value.bytes);
-        reading->json = true;
+        reading->json = hb_text_equal(value, HB_TEXT("application/json; charset=utf-8"));
+        answer->exposition = hb_text_equal(value, HB_TEXT("text/plain; version=0.0.4; charset=utf-8"));
+        FUZZ_CHECK(reading->json || answer->exposition, "type %.*s", (int)value.len, value.bytes);
     } else if (starts(line, "Content-Encoding: ", &value)) {
         FUZZ_CHECK(hb_text_equal(value, HB_TEXT("gzip")), "encoding %.*s", (int)value.len, value.bytes);
         answer->gzip = true;
@@ -142,10 +143,14 @@ void http_answer_read(struct http_answer *answer, struct hb_text bytes, bool to_
         return;
     }
     FUZZ_CHECK(answer->body.len == reading.length, "%zu bytes announced, %zu sent", reading.length, answer->body.len);
-    FUZZ_CHECK(reading.json && answer->body.len > 0, "no JSON: %.*s", (int)bytes.len, bytes.bytes);
+    FUZZ_CHECK((reading.json || (answer->exposition && answer->status == 200)) && answer->body.len > 0, "no JSON: %.*s",
+               (int)bytes.len, bytes.bytes);
     if (answer->gzip)
         unpack(answer);
-    FUZZ_CHECK(json_reference_accepts(answer->body), "not JSON: %.*s", (int)answer->body.len, answer->body.bytes);
+    if (answer->exposition)
+        exposition_reference_check(answer->body);
+    else
+        FUZZ_CHECK(json_reference_accepts(answer->body), "not JSON: %.*s", (int)answer->body.len, answer->body.bytes);
     if (answer->status >= 400)
         check_error(answer);
     FUZZ_CHECK(answer->status != 405 || answer->has_allow, "405 without Allow");

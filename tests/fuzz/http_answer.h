@@ -13,7 +13,8 @@ struct http_answer {
     struct hb_text head; /* whole */
     struct hb_text body; /* of the answer's own: gzip is unpacked */
     struct hb_text etag;
-    bool closes; /* Connection: close */
+    bool closes;     /* Connection: close */
+    bool exposition; /* Prometheus' text, and no JSON */
     bool gzip, has_allow, has_retry_after;
     char *unpacked; /* NULL: the body points into the bytes */
 };

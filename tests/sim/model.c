@@ -537,10 +537,8 @@ static enum hb_err join(struct hb_model *model, struct hb_model_worker *worker, 
 }
 
 static void bring_back(struct hb_model *model, struct hb_model_worker *worker, const struct hb_row *row,
-                       struct hb_moment now, int64_t now_ms, struct hb_model_told *told)
+                       struct hb_moment now, int64_t now_ms)
 {
-    struct before before;
-
     if (worker->place != HB_MODEL_NAMELESS)
         begin(model, worker, now_ms);
     take_row(worker, row);
@@ -551,7 +549,14 @@ static void bring_back(struct hb_model *model, struct hb_model_worker *worker, c
         worker->status = HB_STATUS_CONNECTED;
     worker->maintenance = row->maintenance;
     worker->maintenance_until_ms = now_ms + maintenance_left_ms(row, now.wall);
-    before = before_of(worker, now_ms);
+}
+
+/* A row that contradicts itself is set right. */
+static void settle_row(struct hb_model *model, struct hb_model_worker *worker, const struct hb_row *row, int64_t now_ms,
+                       struct hb_model_told *told)
+{
+    struct before before = before_of(worker, now_ms);
+
     before.status = (uint8_t)row->status;
     settle(model, worker, &before, worker->status != row->status ? HB_REASON_SOCKET_OPENED : reason_of(worker), false,
            told);
@@ -567,18 +572,19 @@ static enum hb_err apply_restore(struct hb_model *model, struct hb_model_worker 
         return HB_ERR_STALE;
     if (worker->place == HB_MODEL_KNOWN)
         return join(model, worker, row, removed, now, now_ms, told);
+    if (row->status == HB_STATUS_UNKNOWN || row->status == HB_STATUS_REMOVED)
+        return HB_ERR_INVALID;
     if (removed && worker->socket == NULL) {
         if (row->announced != HB_ANNOUNCED_UP)
             return HB_ERR_STALE;
-        bring_back(model, worker, row, now, now_ms, told); /* only to be told away */
+        bring_back(model, worker, row, now, now_ms); /* only to be told away */
         remove_it(model, worker, now_ms, HB_REASON_REMOVED, told);
         return HB_OK;
     }
     if (worker->place == HB_MODEL_REMOVED)
         return HB_ERR_STALE;
-    if (row->status == HB_STATUS_UNKNOWN || row->status == HB_STATUS_REMOVED)
-        return HB_ERR_INVALID;
-    bring_back(model, worker, row, now, now_ms, told);
+    bring_back(model, worker, row, now, now_ms);
+    settle_row(model, worker, row, now_ms, told);
     return HB_OK;
 }
 

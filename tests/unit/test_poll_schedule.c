@@ -18,6 +18,7 @@ struct simulated {
     int64_t interval_ms, added_ms, begun_ms, ends_ms;
     int64_t last_window; /* of its last turn; INT64_MIN: none yet */
     unsigned polls;
+    bool slow; /* down: it uses up the whole time */
     bool late; /* its last poll ended after its next turn */
 };
 
@@ -72,6 +73,7 @@ static void end(struct world *world, struct simulated *one, int64_t fast_ms)
 {
     one->late = window_of(one, world->now_ms) > window_of(one, one->begun_ms);
     one->begun_ms = 0;
+    one->target.down = one->slow;
     world->under_way--;
     hb_poll_schedule_ended(&world->schedule);
     hb_poll_schedule_again(&world->schedule, &one->target, one->interval_ms, fast_ms, (hb_mono_ms){world->now_ms});
@@ -108,7 +110,7 @@ static void run(struct world *world, int64_t until_ms, uint32_t longest_ms,
         if (ending != NULL && ending->ends_ms <= world->now_ms)
             end(world, ending, 0);
         while ((target = hb_poll_schedule_take(&world->schedule, (hb_mono_ms){world->now_ms})) != NULL) {
-            begin(world, target, 1 + draw(world, longest_ms));
+            begin(world, target, ((struct simulated *)target)->slow ? longest_ms : 1 + draw(world, longest_ms));
             took(world, (struct simulated *)target);
         }
     }
@@ -224,6 +226,31 @@ static void test_overload_is_fair_and_leaves_no_backlog(void **state)
     world_free(world);
 }
 
+/* A hundred that take their time to say nothing, and two that answer: those have their turns all the same. */
+static void test_those_that_are_down_wait_behind(void **state)
+{
+    struct world *world = world_new(5);
+    unsigned least = UINT32_MAX;
+
+    (void)state;
+    for (size_t i = 0; i < 100; i++) {
+        add(world, 1000);
+        world->targets[i].slow = true;
+    }
+    for (size_t i = 0; i < 2; i++)
+        add(world, 1000);
+    run(world, world->now_ms + 60000, 2000, nothing); /* all of them once, at first */
+    for (size_t i = 0; i < 102; i++)
+        world->targets[i].polls = 0;
+    run(world, world->now_ms + 600000, 2000, nothing);
+    assert_in_range(world->targets[100].polls, 250, 601); /* of 600 turns, with five places that are mostly taken */
+    assert_in_range(world->targets[101].polls, 250, 601);
+    for (size_t i = 0; i < 100; i++)
+        least = world->targets[i].polls < least ? world->targets[i].polls : least;
+    assert_in_range(least, 5, 600); /* and nobody is given up */
+    world_free(world);
+}
+
 static void test_fast_until_decided(void **state)
 {
     struct world *world = world_new(1);
@@ -279,6 +306,7 @@ int main(void)
         cmocka_unit_test(test_once_in_each_interval),
         cmocka_unit_test(test_spread_over_the_interval),
         cmocka_unit_test(test_overload_is_fair_and_leaves_no_backlog),
+        cmocka_unit_test(test_those_that_are_down_wait_behind),
         cmocka_unit_test(test_fast_until_decided),
         cmocka_unit_test(test_removed_while_under_way),
     };

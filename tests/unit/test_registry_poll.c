@@ -8,6 +8,7 @@
 
 #include <cmocka.h>
 
+#include "tests/unit/script.h"
 #include "tests/unit/timeline.h"
 
 /* Turns that the scenario is not about: the registered one's first poll, and its answer. */
@@ -228,9 +229,11 @@ static void a_new_address_is_polled_at_once(void **state)
     expect("poll w1");
     at(2, "register w1 url=http://h:9002/"); /* while one is under way */
     expect("w1 alive (address_changed) server:up");
+    at(3, "polled w1 503"); /* that of the old address: it means nothing, and only now comes the new one */
+    expect("! stale");
     expect("poll w1");
-    at(3, "polled w1 200"); /* that of the last address counts */
-    row("w1", "heard=3.000");
+    at(4, "polled w1 200");
+    row("w1", "heard=4.000 ready=yes");
 }
 
 static void an_answer_to_what_nobody_asks_any_more(void **state)
@@ -280,6 +283,56 @@ static void restored_ones_are_polled_at_once(void **state)
     later(2, "poll w2");
     at(2, "polled w2 200");
     expect("w2 alive (poll) server:recovery");
+}
+
+static void another_interval_counts_at_once(void **state)
+{
+    (void)state;
+    given("polling poll=80000");
+    FIRST_POLL("w1", "200");
+    expect("w1 registered -> alive (poll) server:up");
+    at(1, "register w1 poll_interval=5");
+    expect("poll w1");
+    at(1, "polled w1 200");
+    between(1.001, 6, "poll w1");
+}
+
+/* However rarely it is polled: as long as it answers it is not forgotten. */
+static void one_that_answers_is_not_reaped(void **state)
+{
+    (void)state;
+    given("polling poll=1000 reap=100");
+    FIRST_POLL("w1", "200");
+    expect("w1 registered -> alive (poll) server:up");
+    between(200, 1000, "poll w1");
+    at(1000, "polled w1 200");
+    row("w1", "heard=1000.000");
+}
+
+/* An answer to the end before last must not cut the grace of the last one short. */
+static void a_probe_belongs_to_one_end(void **state)
+{
+    (void)state;
+    given("polling grace=2");
+    comes_up(0, "w1/s1");
+    at(2, "close w1/s1");
+    expect("probe w1");
+    expect("w1 alive -> disconnected (connection_closed)");
+    at(2.5, "open w1/s2");
+    expect("w1 disconnected -> connected (socket_opened)");
+    at(2.5, "beat w1/s2");
+    expect("w1 connected -> alive (beat)");
+    struct script late;
+    struct hb_effects effects;
+    assert_null(script_parse(&late, "probed w1 refused"));
+    late.input.ticket = (uint64_t)(WATCH_MONO_START + 4000);
+    at(3.5, "close w1/s2");
+    expect("probe w1");
+    expect("w1 alive -> disconnected (connection_closed)");
+    assert_int_equal(watch_step(timeline_watch(), &late.input, timeline_moment(3.6), &effects), HB_ERR_STALE);
+    at(3.7, "probed w1 refused");
+    expect("w1 disconnected (probe_refused) server:down");
+    later(17.501, "w1 disconnected -> not_responding (connection_closed)");
 }
 
 /* The ids that everybody uses: numbered ones. */
@@ -347,11 +400,8 @@ static void fixed_ones_are_never_reaped(void **state)
     at(0, "polled w2 refused");
     expect("w2 registered -> not_responding (poll)");
     later(100.001, "w2 not_responding -> removed (reaped)");
-    at(100.001, "register w1 :1"); /* also when others register it again */
-    expect("w1 not_responding (address_changed)");
-    expect("poll w1");
-    at(100.002, "polled w1 refused");
-    between(101, 10100, "poll w1");
+    at(100.001, "register w1 :1");                 /* also when others register it again */
+    expect("w1 not_responding (address_changed)"); /* its url is the same: nothing to ask anew */
 }
 
 /* ---- confirm before condemning ---- */
@@ -438,6 +488,9 @@ int main(void)
         SCENARIO(an_answer_to_what_nobody_asks_any_more),
         SCENARIO(what_a_service_says_of_itself),
         SCENARIO(restored_ones_are_polled_at_once),
+        SCENARIO(another_interval_counts_at_once),
+        SCENARIO(one_that_answers_is_not_reaped),
+        SCENARIO(a_probe_belongs_to_one_end),
         SCENARIO(numbered_ids_are_spread),
         SCENARIO(joined_with_its_row_it_stays_up),
         SCENARIO(restored_and_gone_it_falls_after_three),

@@ -42,6 +42,7 @@ struct walk {
         char id[8];
         uint64_t ticket; /* 0: none is under way in this place */
     } polls[POLLS];
+    uint64_t probe;
     int probed;         /* id that was to be probed last; -1 none */
     unsigned favourite; /* id: long chains of events need one that keeps coming back */
     uint64_t digest;    /* of everything that came out */
@@ -125,6 +126,7 @@ static void take_effects(struct walk *walk, const struct hb_effects *effects)
             walk->statuses[effect->worker->status]++;
         } else if (effect->kind == HB_EFFECT_PROBE) {
             walk->probed = atoi(effect->worker->id + 1);
+            walk->probe = (uint64_t)effect->worker->hold_until.ms;
         } else if (effect->kind == HB_EFFECT_CLOSE_SOCKET) {
             unsigned line = line_of(walk, effect->socket);
             check(walk, walk->lines[line].state == LINE_LIVE, "a socket is to be closed that was not live");
@@ -390,7 +392,7 @@ static void end_probe(struct walk *walk)
     if (walk->probed < 0 || !chance(walk, 50))
         return;
     snprintf(text, sizeof text, "probed w%d %s", walk->probed, chance(walk, 50) ? "refused" : "200");
-    (void)!step(walk, text);
+    (void)!step_with(walk, text, walk->probe);
     if (chance(walk, 80)) /* else once more: the second answer means nothing */
         walk->probed = -1;
 }

@@ -27,6 +27,7 @@ struct line {
 struct ticket {
     char id[65];
     uint64_t number; /* of the poll that was begun last */
+    uint64_t probe;  /* of the probe that was asked for last */
 };
 
 struct timeline {
@@ -82,12 +83,25 @@ static void note(int kind, const char *text)
     snprintf(line->text, sizeof line->text, "%s", text);
 }
 
+static struct ticket *ticket_of(const char *id)
+{
+    struct ticket *ticket = timeline->tickets;
+    while (ticket < timeline->tickets + POLLED_MAX && ticket->id[0] != '\0' && strcmp(ticket->id, id) != 0)
+        ticket++;
+    if (ticket == timeline->tickets + POLLED_MAX)
+        abort();
+    snprintf(ticket->id, sizeof ticket->id, "%s", id);
+    return ticket;
+}
+
 static void note_effects(const struct hb_effects *effects)
 {
     for (size_t i = 0; i < effects->count; i++) {
         const struct hb_effect *effect = &effects->items[i];
         char text[256];
         watch_effect_text(effect, script_socket_name(effect->socket), text, sizeof text);
+        if (effect->kind == HB_EFFECT_PROBE)
+            ticket_of(effect->worker->id)->probe = (uint64_t)effect->worker->hold_until.ms;
         note(effect->kind == HB_EFFECT_ROW_CHANGED ? LINE_NOTE : LINE_OUTCOME, text);
         timeline->lines[timeline->count - 1].silence_ms = effect->silence_ms;
     }
@@ -120,17 +134,6 @@ static void check_watch(const char *file, int line)
 }
 
 /* ---- polls ---- */
-
-static struct ticket *ticket_of(const char *id)
-{
-    struct ticket *ticket = timeline->tickets;
-    while (ticket < timeline->tickets + POLLED_MAX && ticket->id[0] != '\0' && strcmp(ticket->id, id) != 0)
-        ticket++;
-    if (ticket == timeline->tickets + POLLED_MAX)
-        abort();
-    snprintf(ticket->id, sizeof ticket->id, "%s", id);
-    return ticket;
-}
 
 static void begin_polls(void)
 {
@@ -247,6 +250,8 @@ void timeline_at(const char *file, int line, double seconds, const char *what)
         fail_scenario(file, line, "cannot read this line: %s", wrong);
     if (script.input.kind == HB_INPUT_POLLED)
         script.input.ticket = ticket_of(script.input.id.bytes)->number;
+    if (script.input.kind == HB_INPUT_PROBED)
+        script.input.ticket = ticket_of(script.input.id.bytes)->probe;
     enum hb_err err = watch_step(timeline->watch, &script.input, moment_now(), &effects);
     note_effects(&effects);
     if (err != HB_OK) {

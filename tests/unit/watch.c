@@ -373,7 +373,7 @@ static bool silence_counts(const struct hb_worker *worker)
     case HB_STATUS_REGISTERED:
         return worker->beats;
     case HB_STATUS_ALIVE:
-        return worker->beats || worker->unverified; /* else its polls decide */
+        return worker->beats || (worker->unverified && worker->poll == NULL); /* else its polls decide */
     case HB_STATUS_CONNECTED:
     case HB_STATUS_DISCONNECTED:
         return true;
