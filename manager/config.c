@@ -215,29 +215,39 @@ static void check_cidrs(const char *list, struct hb_buf *sentences)
 {
     const char *at = list != NULL ? list : "";
     struct hb_cidr cidr;
+    bool empty = *at != '\0';
 
     for (struct hb_text entry = hb_cidr_list_next(&at); entry.bytes != NULL; entry = hb_cidr_list_next(&at)) {
+        empty = false;
         if (hb_cidr_parse(entry, &cidr) != HB_OK)
             hb_buf_printf(sentences,
                           "POLL_ALLOW_CIDRS: \"%.*s\" must be a range of addresses like 10.0.0.0/8, fd00::/8 or "
                           "192.0.2.7, without bits set behind its prefix\n",
                           (int)entry.len, entry.bytes);
     }
+    if (empty)
+        hb_buf_printf(sentences, "POLL_ALLOW_CIDRS=%s: must name at least one range of addresses, or not be set\n",
+                      list);
 }
 
-/* A poll holds a descriptor, and a probe may stand beside each: half of them at most, the rest are for workers. */
+/*
+ * A poll holds a descriptor, and a probe may stand beside each; while its name is looked up each takes more, and a
+ * look-up that hangs keeps its own beyond the poll's end. Half of all descriptors at most, the rest are for workers.
+ */
+#define DESCRIPTORS_PER_POLL 4
+
 static void check_concurrency(int64_t concurrency, struct hb_buf *sentences)
 {
     struct rlimit limit;
 
     if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_max == RLIM_INFINITY)
         return;
-    if ((rlim_t)concurrency * 2 > limit.rlim_max / 2)
+    if ((rlim_t)concurrency > limit.rlim_max / 2 / DESCRIPTORS_PER_POLL)
         hb_buf_printf(sentences,
-                      "POLL_CONCURRENCY=%lld: must be at most %llu here, a quarter of the descriptor limit (%llu, "
-                      "ulimit -Hn)\n",
-                      (long long)concurrency, (unsigned long long)limit.rlim_max / 4,
-                      (unsigned long long)limit.rlim_max);
+                      "POLL_CONCURRENCY=%lld: must be at most %llu here: a poll may take %d descriptors, and all polls "
+                      "together half of the limit (%llu, ulimit -Hn)\n",
+                      (long long)concurrency, (unsigned long long)limit.rlim_max / 2 / DESCRIPTORS_PER_POLL,
+                      DESCRIPTORS_PER_POLL, (unsigned long long)limit.rlim_max);
 }
 
 static void check(const void *values, struct hb_buf *sentences)

@@ -34,6 +34,7 @@ static const struct hb_cidr never[] = {
     V4(192, 0, 0, 192, 32),                                    /* metadata: Oracle */
     V4(168, 63, 129, 16, 32),                                  /* the host's agent: Azure */
     {{0}, 128},                                                /* :: */
+    {{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48},                /* local NAT64, RFC 8215: its IPv4 may lie anywhere */
     {{0xfe, 0x80}, 10},                                        /* link-local */
     {{0xff}, 8},                                               /* multicast */
     {{0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54}, 128}, /* metadata: Amazon, fd00:ec2::254 */
@@ -50,12 +51,11 @@ static const struct {
     uint8_t at;
     uint8_t flip; /* Teredo writes it inverted */
 } embeddings[] = {
-    {{{0}, 96}, 12, 0},                                  /* ::a.b.c.d, IPv4-compatible: RFC 4291 */
-    {{{[8] = 0xff, [9] = 0xff}, 96}, 12, 0},             /* ::ffff:0:a.b.c.d, translated: RFC 2765 */
-    {{{0x00, 0x64, 0xff, 0x9b}, 96}, 12, 0},             /* 64:ff9b::a.b.c.d, NAT64: RFC 6052 */
-    {{{0x00, 0x64, 0xff, 0x9b, 0x00, 0x01}, 48}, 12, 0}, /* 64:ff9b:1::/48, local NAT64: RFC 8215 */
-    {{{0x20, 0x02}, 16}, 2, 0},                          /* 2002:aabb:ccdd::, 6to4: RFC 3056 */
-    {{{0x20, 0x01}, 32}, 12, 0xff},                      /* 2001:0::/32, Teredo: RFC 4380 */
+    {{{0}, 96}, 12, 0},                      /* ::a.b.c.d, IPv4-compatible: RFC 4291 */
+    {{{[8] = 0xff, [9] = 0xff}, 96}, 12, 0}, /* ::ffff:0:a.b.c.d, translated: RFC 2765 */
+    {{{0x00, 0x64, 0xff, 0x9b}, 96}, 12, 0}, /* 64:ff9b::a.b.c.d, NAT64: RFC 6052 */
+    {{{0x20, 0x02}, 16}, 2, 0},              /* 2002:aabb:ccdd::, 6to4: RFC 3056 */
+    {{{0x20, 0x01}, 32}, 12, 0xff},          /* 2001:0::/32, Teredo: RFC 4380 */
 };
 
 static void set_v4(uint8_t address[16], const uint8_t v4[4], uint8_t flip)
@@ -105,6 +105,10 @@ struct hb_address_rules *hb_address_rules_new(const char *allow)
             free(rules);
             return NULL;
         }
+    }
+    if (rules->allowed_count == 0 && allow != NULL && *allow != '\0') {
+        free(rules); /* commas alone do not mean everything */
+        return NULL;
     }
     return rules;
 }
@@ -188,6 +192,19 @@ static bool is_allowed(const struct hb_address_rules *rules, const struct endpoi
             return true;
     }
     return rules->allowed_count == 0;
+}
+
+void hb_address_rules_forbid_own(struct hb_address_rules *rules, const struct sockaddr *address)
+{
+    struct endpoint own;
+
+    if (!read_endpoint(address, &own))
+        return;
+    for (size_t i = 0; i < rules->forbidden_count && rules->forbidden_count < HB_FORBIDDEN_MAX; i++) {
+        own.port = rules->forbidden[i].port;
+        if (is_loopback(rules->forbidden[i].address) && !is_never(rules, &own))
+            rules->forbidden[rules->forbidden_count++] = own;
+    }
 }
 
 bool hb_address_rules_may_poll(const struct hb_address_rules *rules, const struct sockaddr *endpoint)

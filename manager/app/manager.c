@@ -198,7 +198,8 @@ static void count(struct hb_manager *manager, const struct hb_input *input, enum
         manager->counters.beats++;
         hb_metrics_beat(metrics, effects);
     } else if (input->kind == HB_INPUT_POLLED) {
-        hb_metrics_polled(metrics, input->poll);
+        if (err == HB_OK) /* else its answer came too late to count, or its ticket was only given back */
+            hb_metrics_polled(metrics, input->poll);
     } else if (input->kind == HB_INPUT_PROBED) {
         hb_metrics_probed(metrics, input->poll);
     } else if (err == HB_ERR_CONFLICT) {

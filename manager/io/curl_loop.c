@@ -5,8 +5,10 @@
  */
 #include "manager/io/curl_loop.h"
 
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <uv.h>
 
 #include "manager/io/curl_request.h"
@@ -16,6 +18,10 @@
 #define LATE_MS 250    /* a timer that fires later than this was held up by ourselves */
 #define POOL_MAX 64    /* handles kept for the next request */
 #define BODY_KEPT 8192 /* a body buffer beyond this goes back to the system */
+
+/* Descriptors that looking up a name may take: of libcurl's pair, and of files and sockets of the C library. */
+#define LOOKUP_DESCRIPTORS 4
+#define SPARE_MOST 64 /* so many free ones are enough, however many names are looked up */
 
 /* A socket of libcurl's under observation. */
 struct watch {
@@ -89,6 +95,35 @@ static void end_request(struct hb_curl_request *request, CURLcode code)
     give_back(loop, request);
 }
 
+/* ---- scarcity ---- */
+
+static bool are_free(uint32_t wanted)
+{
+    int taken[SPARE_MOST];
+    uint32_t count = 0;
+
+    while (count < wanted && (taken[count] = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0)) >= 0)
+        count++;
+    for (uint32_t i = 0; i < count; i++)
+        close(taken[i]);
+    return count == wanted;
+}
+
+/*
+ * A name that cannot be looked up for want of descriptors comes back as one that nobody knows. By then the look-up has
+ * given back its own; so it is not enough that one is free, and all that are under way are marked together.
+ */
+static void notice_scarcity(struct hb_curl_loop *loop)
+{
+    uint32_t most = SPARE_MOST / LOOKUP_DESCRIPTORS;
+    uint32_t lookups = loop->running_count < most ? loop->running_count : most;
+
+    if (are_free(lookups * LOOKUP_DESCRIPTORS))
+        return;
+    for (struct hb_link *link = loop->running.next; link != &loop->running; link = link->next)
+        request_of(link)->starved = true;
+}
+
 /* What libcurl says is over. The callbacks may begin new requests; those end in another turn. */
 static void take_ended(struct hb_curl_loop *loop)
 {
@@ -102,6 +137,8 @@ static void take_ended(struct hb_curl_loop *loop)
         if (message->msg != CURLMSG_DONE)
             continue;
         curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&request);
+        if (code == CURLE_COULDNT_RESOLVE_HOST && !request->starved)
+            notice_scarcity(loop);
         end_request(request, code);
     }
     arm_overtime(loop);

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -46,11 +47,20 @@ static bool is_tls_fault(CURLcode code)
     return false;
 }
 
+/* libcurl is content with a head that ends in the middle when the connection ends there too. */
+static enum hb_poll_outcome whole_outcome(const struct hb_curl_request *request)
+{
+    long status = 0; /* stays 0 where only a connection was wanted */
+
+    curl_easy_getinfo(request->easy, CURLINFO_RESPONSE_CODE, &status);
+    return status == 0 || request->head_whole ? HB_POLL_ANSWERED : HB_POLL_BROKEN;
+}
+
 static enum hb_poll_outcome outcome_of(const struct hb_curl_request *request, CURLcode code)
 {
     switch (code) {
     case CURLE_OK:
-        return HB_POLL_ANSWERED;
+        return whole_outcome(request);
     case CURLE_WRITE_ERROR: /* we stopped it: the status is known, and the body too long to be read */
         return request->body_over ? HB_POLL_ANSWERED : HB_POLL_BROKEN;
     case CURLE_COULDNT_CONNECT:
@@ -70,6 +80,8 @@ static bool is_ours(const struct hb_curl_request *request, CURLcode code)
     if (code == CURLE_OUT_OF_MEMORY || code == CURLE_FAILED_INIT)
         return true;
     if (code == CURLE_COULDNT_CONNECT && !request->connecting && request->socket_error != 0)
+        return true;
+    if (code == CURLE_COULDNT_RESOLVE_HOST && request->starved)
         return true;
     return request->stalled && code == CURLE_OPERATION_TIMEDOUT;
 }
@@ -99,7 +111,10 @@ static size_t on_head(char *bytes, size_t size, size_t count, void *data)
 {
     struct hb_curl_request *request = data;
 
-    (void)bytes;
+    if (bytes[0] == '\r' || bytes[0] == '\n')
+        request->head_whole = true;
+    else if (count >= 5 && memcmp(bytes, "HTTP/", 5) == 0)
+        request->head_whole = false; /* what came before was a 1xx; lines behind the body are trailers */
     request->head_len += size * count;
     return request->head_len <= HB_CURL_HEAD_MAX ? size * count : 0;
 }
@@ -211,13 +226,14 @@ struct hb_curl_request *hb_curl_request_new(const struct hb_curl_config *config,
 bool hb_curl_request_aim(struct hb_curl_request *request, const char *url, int64_t timeout_ms)
 {
     static const char tcp[] = "tcp://", http[] = "http://";
-    bool connect_only = strncmp(url, tcp, sizeof tcp - 1) == 0;
+    bool connect_only = strncasecmp(url, tcp, sizeof tcp - 1) == 0;
     CURLcode bad = CURLE_OK;
 
     hb_buf_clear(&request->body);
     request->head_len = 0;
     request->socket_error = 0;
-    request->blocked = request->connecting = request->connected = request->body_over = request->stalled = false;
+    request->blocked = request->connecting = request->connected = request->body_over = false;
+    request->head_whole = request->starved = request->stalled = false;
     if (connect_only) {
         struct hb_buf as_http;
 

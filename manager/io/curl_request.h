@@ -28,6 +28,8 @@ struct hb_curl_request {
     bool connecting;  /* another address of it may, and was tried */
     bool connected;   /* one of them was reached: known when its socket is closed */
     bool body_over;   /* its body was longer than HB_CURL_BODY_MAX */
+    bool head_whole;  /* the blank line that ends its head was there */
+    bool starved;     /* descriptors were scarce while it was under way: a name that is not found means nothing */
     bool stalled;     /* this process was away, or could not watch its socket: a timeout means nothing */
 };
 

@@ -1,9 +1,11 @@
 #include "manager/io/poller.h"
 
+#include <ifaddrs.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <uv.h>
 
 #include "manager/app/address_rules.h"
@@ -60,7 +62,7 @@ static void complete_url(const char *url, char out[URL_SIZE])
 {
     const char *authority = strstr(url, "://") + 3;
     const char *rest = authority + strcspn(authority, "/?#");
-    bool http = strncmp(url, "tcp", 3) != 0;
+    bool http = strncasecmp(url, "tcp", 3) != 0;
 
     snprintf(out, URL_SIZE, "%.*s%s%s", (int)(rest - url), url, http && *rest != '/' ? HEALTH_PATH : "", rest);
 }
@@ -358,6 +360,20 @@ static void on_probe(void *self, const struct hb_worker *worker)
 
 /* ---- what may not be polled ---- */
 
+/* A Redis that listens on loopback mostly listens on the machine's other addresses too. */
+static void forbid_own(struct hb_address_rules *rules)
+{
+    struct ifaddrs *own;
+
+    if (getifaddrs(&own) != 0)
+        return;
+    for (const struct ifaddrs *at = own; at != NULL; at = at->ifa_next) {
+        if (at->ifa_addr != NULL)
+            hb_address_rules_forbid_own(rules, at->ifa_addr);
+    }
+    freeifaddrs(own);
+}
+
 static void on_forbidden_found(void *self, const struct addrinfo *list)
 {
     struct hb_poller *poller = self;
@@ -368,6 +384,7 @@ static void on_forbidden_found(void *self, const struct addrinfo *list)
     hb_address_rules_forget(poller->rules);
     for (; list != NULL; list = list->ai_next)
         hb_address_rules_forbid(poller->rules, list->ai_addr);
+    forbid_own(poller->rules);
 }
 
 static bool may_connect(void *self, const struct sockaddr *address)

@@ -2,6 +2,7 @@
 import json
 import os
 import re
+import resource
 import socket
 import subprocess
 
@@ -63,7 +64,8 @@ WRONG = [
     (MANAGER, "POLL_CONCURRENCY", "10001"), (MANAGER, "POLL_FALL", "0"), (MANAGER, "POLL_RISE", "101"),
     (MANAGER, "POLL_FAST_INTERVAL", "soon"), (MANAGER, "ERROR_RATE_DEGRADED", "1.01"),
     (MANAGER, "ERROR_RATE_DEGRADED", "10%"), (MANAGER, "POLL_ALLOW_CIDRS", "10.0.0.0/33"),
-    (MANAGER, "POLL_ALLOW_CIDRS", "10.1.2.3/8"), (MANAGER, "METRICS_DEFAULT_FORMAT", "xml"),
+    (MANAGER, "POLL_ALLOW_CIDRS", "10.1.2.3/8"), (MANAGER, "POLL_ALLOW_CIDRS", ","), (MANAGER, "POLL_ALLOW_CIDRS", " , ,"),
+    (MANAGER, "METRICS_DEFAULT_FORMAT", "xml"),
     (MANAGER, "METRICS_PER_WORKER", "some"),
     (WORKER, "WORKER_PORT", "0"), (WORKER, "MANAGER_PORT", "x"), (WORKER, "HEARTBEAT_INTERVAL", "0"),
     (WORKER, "HEARTBEAT_INTERVAL", "soon"), (WORKER, "WORKER_ID", "a/b"), (WORKER, "WORKER_ID", "i" * 65),
@@ -84,6 +86,21 @@ def test_a_wrong_value_is_named_with_its_rule(program, name, value):
     as_flag = run(program, f"{flag}={value}")
     assert as_flag.returncode == 78
     assert flag in as_flag.stderr or name in as_flag.stderr
+
+
+def test_polls_leave_descriptors_for_workers():
+    limit = 1600
+
+    def run_limited(concurrency):
+        return subprocess.run([binary(MANAGER), "--check-config"], env={"POLL_CONCURRENCY": str(concurrency)}, timeout=60,
+                              capture_output=True, text=True, check=False,
+                              preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit)))
+
+    most = limit // 2 // 4
+    assert run_limited(most).returncode == 0
+    beyond = run_limited(most + 1)
+    assert beyond.returncode == 78
+    assert f"POLL_CONCURRENCY={most + 1}: must be at most {most} " in beyond.stderr and str(limit) in beyond.stderr
 
 
 def test_all_errors_at_once():

@@ -30,6 +30,12 @@ KINDS = {
     "tarpit": (tarpit, GONE, 0, "timed_out"),
     "half": (half, GONE, 0, "broken"),
     "half-chunk": (half_a_chunk, GONE, 0, "broken"),
+    "half-head": (says(b"HTTP/1.1 200 OK\r\nServer: x\r\n"), GONE, 0, "broken"),
+    "status-line": (says(b"HTTP/1.1 200 OK\r\n"), GONE, 0, "broken"),
+    "continued": (says(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n\r\n"), GOOD, 200, "answered"),
+    "half-continued": (says(b"HTTP/1.1 103 Early Hints\r\n\r\nHTTP/1.1 200 OK\r\n"), GONE, 0, "broken"),
+    "trailers": (says(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-End: 1\r\n\r\n"), GOOD, 200,
+                 "answered"),
     "silent": (says(b""), GONE, 0, "broken"),
     "no-http": (says(b"220 mail.example ESMTP\r\n"), GONE, 0, "broken"),
     "endless-head": (endless_head, GONE, 0, "broken"),
@@ -96,6 +102,16 @@ def test_a_name_with_two_addresses(manager, redis_of_all):
     with Service(answers(200)) as service:
         enrol(manager, "localhost", f"http://localhost:{service.port}")
         assert_verdict(manager, redis_of_all, "localhost", *GOOD, code=200)
+
+
+def test_a_scheme_in_capitals(manager, redis_of_all):
+    with Service(answers(200)) as service:
+        enrol(manager, "capitals-tcp", f"TCP://127.0.0.1:{service.port}")
+        assert_verdict(manager, redis_of_all, "capitals-tcp", *GOOD, code=0)
+        assert not service.asked
+        enrol(manager, "capitals-http", f"HTTP://127.0.0.1:{service.port}")
+        assert_verdict(manager, redis_of_all, "capitals-http", *GOOD, code=200)
+        assert service.asked[0].startswith("GET /health ")
 
 
 def test_tcp_target(manager, redis_of_all):
