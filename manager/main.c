@@ -300,7 +300,7 @@ static void check_files(const struct hb_manager_config *config, struct hb_buf *s
     if (config->targets_file != NULL)
         hb_targets_file_check(config->targets_file, (size_t)config->max_workers, sentences);
     if (config->health_status_file != NULL)
-        hb_status_file_check(config->health_status_file, sentences);
+        hb_status_file_check(config->health_status_file, config->targets_file, sentences);
 }
 
 int main(int argc, char **argv)

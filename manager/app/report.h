@@ -15,7 +15,10 @@ enum hb_report_kind {
 
 struct hb_report;
 
-/* Keeps a copy of the scrape; its manager must outlive the report. NULL when out of memory. */
+/*
+ * Keeps a copy of the scrape; its manager must outlive the report. NULL when out of memory. For Prometheus it counts
+ * all workers in one go: to be made when its turn comes, not when it is asked for.
+ */
 struct hb_report *hb_report_new(enum hb_report_kind kind, const struct hb_scrape *scrape);
 void hb_report_free(struct hb_report *report); /* accepts NULL */
 

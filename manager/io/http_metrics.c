@@ -13,13 +13,21 @@
 #define SENTENCE_BYTES 512
 #define ACCEPT_BYTES 4096
 #define TURN_WORKERS 4000 /* visited in one turn of the loop: 2 to 4 ms */
+#define ANSWERS_MAX 64    /* who comes then would wait for a second and more */
+
+/* What to make. */
+struct wish {
+    enum hb_report_kind kind;
+    bool per_worker;
+};
 
 /* An answer that is being made, turn by turn, or waits for its turns. */
 struct answer {
     struct hb_link link; /* the first member */
-    struct hb_report *report;
-    const char *type; /* NULL: JSON */
+    struct hb_http_metrics *metrics;
     struct hb_exchange *exchange;
+    struct wish wish;
+    struct hb_report *report; /* NULL: its first turn has not come, and it holds nothing */
 };
 
 struct hb_http_metrics {
@@ -29,6 +37,7 @@ struct hb_http_metrics {
     struct hb_http_metrics_config config;
     int64_t process_start_ms;
     struct hb_link answers; /* the first one is being made */
+    unsigned answer_count;
 };
 
 struct hb_http_metrics *hb_http_metrics_new(struct hb_manager *manager, struct hb_redis_store *store,
@@ -133,7 +142,7 @@ static struct hb_redis_figures redis_figures(const struct hb_http_metrics *metri
     return figures;
 }
 
-static struct hb_scrape gather(const struct hb_http_metrics *metrics, const struct hb_metrics_query *query)
+static struct hb_scrape gather(const struct hb_http_metrics *metrics, bool per_worker)
 {
     return (struct hb_scrape){
         .manager = metrics->manager,
@@ -141,27 +150,69 @@ static struct hb_scrape gather(const struct hb_http_metrics *metrics, const stru
         .process = hb_process_figures_read(),
         .process_start_ms = metrics->process_start_ms,
         .redis = redis_figures(metrics),
-        .per_worker = query->per_worker_said ? query->per_worker : metrics->config.per_worker,
+        .per_worker = per_worker,
     };
 }
 
+/* With the figures of now. NULL when out of memory. */
+static struct hb_report *start_report(const struct hb_http_metrics *metrics, struct wish wish)
+{
+    struct hb_scrape scrape = {.manager = metrics->manager};
+
+    if (wish.kind != HB_REPORT_TARGETS)
+        scrape = gather(metrics, wish.per_worker);
+    return hb_report_new(wish.kind, &scrape);
+}
+
 /* Takes the report; NULL: there was no memory for it. */
-static void send_report(struct hb_http_metrics *metrics, struct hb_exchange *exchange, struct hb_report *report,
-                        const char *type)
+static void send_report(struct hb_http_metrics *metrics, struct hb_exchange *exchange, enum hb_report_kind kind,
+                        struct hb_report *report)
 {
     struct hb_buf none = {.err = HB_ERR_NO_MEMORY};
 
-    hb_documents_answer_fresh(metrics->documents, exchange, report != NULL ? hb_report_bytes(report) : &none, type);
+    hb_documents_answer_fresh(metrics->documents, exchange, report != NULL ? hb_report_bytes(report) : &none,
+                              kind == HB_REPORT_PROMETHEUS ? HB_EXPOSITION_TYPE : NULL);
     hb_report_free(report);
+}
+
+/* ---- turns ---- */
+
+static void answer_free(struct answer *answer)
+{
+    hb_link_remove(&answer->link);
+    answer->metrics->answer_count--;
+    free(answer);
 }
 
 static void forget(void *self)
 {
     struct answer *answer = self;
 
-    hb_link_remove(&answer->link);
     hb_report_free(answer->report);
-    free(answer);
+    answer_free(answer);
+}
+
+/*
+ * The first of its turns. What those before it hold was not known when it was asked for, so the ceiling is looked at
+ * again. True: it is answered, with a refusal.
+ */
+static bool start(struct answer *answer)
+{
+    if (hb_documents_refuse(answer->metrics->documents, answer->exchange))
+        return true;
+    answer->report = start_report(answer->metrics, answer->wish);
+    if (answer->report == NULL)
+        send_report(answer->metrics, answer->exchange, answer->wish.kind, NULL);
+    return answer->report == NULL;
+}
+
+/* One of those that follow. True: it is answered. */
+static bool continue_with(struct answer *answer)
+{
+    if (hb_report_go_on(answer->report, TURN_WORKERS))
+        return false;
+    send_report(answer->metrics, answer->exchange, answer->wish.kind, answer->report);
+    return true;
 }
 
 /* One turn. False: no answer is to be made any more. */
@@ -172,60 +223,65 @@ static bool go_on(void *self)
 
     if (hb_link_is_alone(&metrics->answers))
         return false;
-    if (!hb_report_go_on(first->report, TURN_WORKERS)) {
-        hb_link_remove(&first->link);
-        send_report(metrics, first->exchange, first->report, first->type);
-        free(first);
-    }
+    if (first->report == NULL ? start(first) : continue_with(first))
+        answer_free(first);
     return !hb_link_is_alone(&metrics->answers);
 }
 
-/* False: there is no memory for it. */
-static bool wait_for_turns(struct hb_http_metrics *metrics, struct hb_exchange *exchange, struct hb_report *report,
-                           const char *type)
+static void wait_for_turns(struct hb_http_metrics *metrics, struct hb_exchange *exchange, struct wish wish)
 {
-    struct answer *answer = calloc(1, sizeof *answer);
+    struct answer *answer;
 
-    if (answer == NULL)
-        return false;
-    *answer = (struct answer){.report = report, .type = type, .exchange = exchange};
+    if (metrics->answer_count == ANSWERS_MAX) {
+        hb_exchange_answer_error(exchange, 503, "Retry-After: 1\r\n", "too many others wait for answers as long");
+        return;
+    }
+    answer = calloc(1, sizeof *answer);
+    if (answer == NULL) {
+        send_report(metrics, exchange, wish.kind, NULL);
+        return;
+    }
+    *answer = (struct answer){.metrics = metrics, .exchange = exchange, .wish = wish};
     hb_link_init(&answer->link);
     hb_link_insert(&metrics->answers, &answer->link);
+    metrics->answer_count++;
     hb_exchange_on_abandon(exchange, forget, answer);
     metrics->config.work.begin(metrics->config.work.self, go_on, metrics);
-    return true;
 }
 
-static void answer_with(struct hb_http_metrics *metrics, struct hb_exchange *exchange, enum hb_report_kind kind,
-                        const struct hb_scrape *scrape)
-{
-    const char *type = kind == HB_REPORT_PROMETHEUS ? HB_EXPOSITION_TYPE : NULL;
-    bool many = hb_registry_count(hb_manager_registry(metrics->manager)) > TURN_WORKERS;
-    struct hb_report *report = hb_report_new(kind, scrape);
+/* ---- requests ---- */
 
-    if (report != NULL && many && metrics->config.work.begin != NULL && wait_for_turns(metrics, exchange, report, type))
+static void answer_with(struct hb_http_metrics *metrics, struct hb_exchange *exchange, struct wish wish)
+{
+    bool many = hb_registry_count(hb_manager_registry(metrics->manager)) > TURN_WORKERS;
+    struct hb_report *report;
+
+    if (hb_documents_refuse(metrics->documents, exchange))
         return;
+    if (many && metrics->config.work.begin != NULL) {
+        wait_for_turns(metrics, exchange, wish);
+        return;
+    }
+    report = start_report(metrics, wish);
     while (report != NULL && hb_report_go_on(report, SIZE_MAX))
         ;
-    send_report(metrics, exchange, report, type);
+    send_report(metrics, exchange, wish.kind, report);
 }
 
 void hb_http_metrics_answer(struct hb_http_metrics *metrics, struct hb_exchange *exchange)
 {
     struct hb_metrics_query query = {0};
-    struct hb_scrape scrape;
+    struct wish wish = {.kind = HB_REPORT_JSON};
 
-    if (!read_query(exchange, &query) || hb_documents_refuse(metrics->documents, exchange))
+    if (!read_query(exchange, &query))
         return;
-    scrape = gather(metrics, &query);
-    answer_with(metrics, exchange, wants_prometheus(metrics, exchange, &query) ? HB_REPORT_PROMETHEUS : HB_REPORT_JSON,
-                &scrape);
+    if (wants_prometheus(metrics, exchange, &query))
+        wish.kind = HB_REPORT_PROMETHEUS;
+    wish.per_worker = query.per_worker_said ? query.per_worker : metrics->config.per_worker;
+    answer_with(metrics, exchange, wish);
 }
 
 void hb_http_targets_answer(struct hb_http_metrics *metrics, struct hb_exchange *exchange)
 {
-    const struct hb_scrape scrape = {.manager = metrics->manager};
-
-    if (!hb_documents_refuse(metrics->documents, exchange))
-        answer_with(metrics, exchange, HB_REPORT_TARGETS, &scrape);
+    answer_with(metrics, exchange, (struct wish){.kind = HB_REPORT_TARGETS});
 }

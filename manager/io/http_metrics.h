@@ -2,7 +2,11 @@
  * http_metrics: GET /metrics and GET /sd/prometheus.
  *
  * Built per request: figures are new each time. Where there are many workers, a few thousand in each turn of the loop,
- * one answer after the other. Compressing large ones is the thread pool's, as for all documents.
+ * one answer after the other, with the figures of when its first turn comes. Compressing large ones is the thread
+ * pool's, as for all documents.
+ *
+ * Ceilings: that of all documents, looked at when asked and again at the first turn, so that those who wait hold
+ * nothing and cannot all pass it; and 64 that wait or are being made. Beyond either 503 with Retry-After.
  */
 #ifndef HB_IO_HTTP_METRICS_H
 #define HB_IO_HTTP_METRICS_H

@@ -15,6 +15,7 @@
 #include "manager/app/health_status.h"
 #include "proto/base/log.h"
 
+#define TEMPORARY ".tmp"
 #define REST_PER_BUILD 20 /* the loop gives at most a 20th of its time to building the text */
 #define MS_NS 1000000u
 #define MODE 0644
@@ -231,7 +232,21 @@ static void on_changed(void *self, const struct hb_effect *effect, struct hb_mom
 
 /* ---- its life ---- */
 
-void hb_status_file_check(const char *path, struct hb_buf *sentences)
+static bool is_same_file(const char *path, const char *suffix, const char *other)
+{
+    struct hb_buf name;
+    struct stat one, two;
+    bool same;
+
+    hb_buf_init(&name, HB_STATUS_FILE_PATH_MAX);
+    hb_buf_printf(&name, "%s%s", path, suffix);
+    same = hb_buf_status(&name) == HB_OK && stat(name.bytes, &one) == 0 && stat(other, &two) == 0 &&
+           one.st_dev == two.st_dev && one.st_ino == two.st_ino;
+    hb_buf_free(&name);
+    return same;
+}
+
+void hb_status_file_check(const char *path, const char *targets_path, struct hb_buf *sentences)
 {
     const char *slash = strrchr(path, '/');
     struct hb_buf directory;
@@ -246,6 +261,12 @@ void hb_status_file_check(const char *path, struct hb_buf *sentences)
                       strerror(errno));
     else if (stat(path, &status) == 0 && !S_ISREG(status.st_mode))
         hb_buf_printf(sentences, "HEALTH_STATUS_FILE=%s: must be a file, or not there yet\n", path);
+    else if (targets_path != NULL &&
+             (is_same_file(path, "", targets_path) || is_same_file(path, TEMPORARY, targets_path)))
+        hb_buf_printf(sentences,
+                      "HEALTH_STATUS_FILE=%s: must be another file than TARGETS_FILE, which it or its "
+                      "temporary file (" TEMPORARY ") would replace\n",
+                      path);
     hb_buf_free(&directory);
 }
 
@@ -257,7 +278,7 @@ struct hb_status_file *hb_status_file_new(struct uv_loop_s *uv, const char *path
     if (file == NULL)
         return NULL;
     hb_buf_init(&temporary, HB_STATUS_FILE_PATH_MAX);
-    hb_buf_printf(&temporary, "%s.tmp", path);
+    hb_buf_printf(&temporary, "%s" TEMPORARY, path);
     file->temporary = hb_buf_take(&temporary);
     if (file->temporary == NULL || uv_timer_init(uv, &file->timer) != 0) {
         free(file->temporary);

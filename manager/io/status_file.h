@@ -25,8 +25,11 @@
 struct uv_loop_s;
 struct hb_status_file;
 
-/* Whether there can be such a file: one sentence, ended by a newline, when not. */
-void hb_status_file_check(const char *path, struct hb_buf *sentences);
+/*
+ * Whether there can be such a file: one sentence, ended by a newline, when not. targets_path is the file that must not
+ * be written over, by it or by its temporary file; or NULL.
+ */
+void hb_status_file_check(const char *path, const char *targets_path, struct hb_buf *sentences);
 
 /* path must outlive it. Listens to the manager from here on; the first write is due. NULL when out of memory. */
 struct hb_status_file *hb_status_file_new(struct uv_loop_s *uv, const char *path, struct hb_manager *manager);

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import time
 
@@ -20,6 +21,8 @@ TEXT = "text/plain; version=0.0.4; charset=utf-8"
 JSON = "application/json; charset=utf-8"
 NAP_S, LATE_S = 1, 0.25  # the manager's timer fires at least so often; what is later than that is a stall
 CROWD = 8500
+WAITING = 64  # long answers that wait at most
+HEAVY, CEILING_BYTES = 800, 256 << 20
 HOSTILE = 'a"b\\c {x="1"} # HELP é\u2028'
 
 
@@ -367,6 +370,70 @@ def test_who_asks_and_leaves(crowded):
         assert reader.answer().status == 200
         reader.sock.close()
     assert crowded.get("/livez").status_code == 200
+
+
+def ask_at_once(manager, path, count, then=()):
+    """That many who ask for one path, and then others, all before the manager looks at any of them; as connections."""
+    lines = [RawHttp(manager) for _ in range(count + len(then))]
+    for line in lines:
+        line.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)  # what is not read stays with the manager
+        line.send(request("GET", "/livez"))
+        assert line.answer().status == 200
+    manager.freeze()
+    for line, its_path in zip(lines, [path] * count + list(then)):
+        line.send(request("GET", its_path))
+    manager.thaw()
+    return lines
+
+
+def test_figures_are_those_of_its_turn(crowded):
+    """What comes in before it is made is counted in it."""
+    before = figures(crowded, "format=prometheus&per_worker=0")["heartbeat_manager_beats_total"]
+    text, beat = ask_at_once(crowded, "/metrics?format=prometheus&per_worker=0", 1, ["/workers/w00000/heartbeat"])
+    assert beat.answer().status == 200
+    counted = re.search(rb"^heartbeat_manager_beats_total (\d+)$", text.answer().body, re.MULTILINE)
+    assert int(counted[1]) == before + 1
+    for line in (text, beat):
+        line.sock.close()
+
+
+def test_too_many_who_wait(crowded):
+    """Whoever finds the queue full is told at once when to come back; all others get the whole."""
+    readers = ask_at_once(crowded, "/metrics?format=prometheus&per_worker=0", 2 * WAITING)
+    answers = [reader.answer() for reader in readers]
+    refused = [answer for answer in answers if answer.status == 503]
+    print(f"{len(refused)} of {len(answers)} were refused")
+    assert 0 < len(refused) <= len(answers) - WAITING
+    assert {answer.status for answer in answers} == {200, 503}
+    for answer in refused:
+        assert int(answer.headers["retry-after"]) > 0 and "wait" in json.loads(answer.body)["error"]
+    for reader in readers:
+        reader.sock.close()
+    assert fetch(crowded, "/metrics?format=prometheus&per_worker=0").status == 200  # places come back
+
+
+def test_those_who_wait_together_are_held_to_the_ceiling(crowded):
+    """All ask before any answer is made, and none reads: memory has its ceiling all the same."""
+    heavy = [f"heavy{place}" for place in range(HEAVY)]
+    for worker in heavy:
+        crowded.register(worker, attributes={f"note{place:02}": "x" * 255 for place in range(30)})
+    size = len(fetch(crowded, "/metrics?format=json").body)
+    fit = CEILING_BYTES // size + 1  # the last one passes it
+    readers = ask_at_once(crowded, "/metrics?format=json", fit + 5)
+    assert len(readers) <= WAITING
+    for reader in readers:
+        reader.buffered = reader.sock.recv(4096)
+    statuses = [int(reader.buffered.split()[1]) for reader in readers]
+    print(f"{statuses.count(200)} of {len(readers)} were given {size} bytes each")
+    assert statuses == [200] * fit + [503] * 5
+    answer = readers[-1].answer()
+    assert int(answer.headers["retry-after"]) > 0 and "slow readers" in json.loads(answer.body)["error"]
+    assert len(readers[0].answer().body) == pytest.approx(size, rel=0.01)
+    for reader in readers:
+        reader.sock.close()
+    wait_for("room again", lambda: fetch(crowded, "/metrics?format=json").status == 200)
+    for worker in heavy:
+        crowded.delete(f"/workers/{worker}")
 
 
 def test_a_stop_in_the_middle(crowded):

@@ -183,3 +183,13 @@ def test_a_manager_that_cannot_listen_writes_nothing(tmp_path, scene):
                             text=True, timeout=60, check=False)
     assert result.returncode == 69
     assert not status.exists()
+
+
+@pytest.mark.parametrize("of_targets, of_status", [("t.json", "t.json"), ("s.json.tmp", "s.json")])
+def test_the_targets_are_not_written_over(tmp_path, of_targets, of_status):
+    (tmp_path / of_targets).write_text('{"server_list":[{"id":1,"host":"127.0.0.1","port":5001}]}')
+    result = subprocess.run([binary("heartbeat-manager"), "--check-config"], capture_output=True, text=True, timeout=60,
+                            check=False, env={**os.environ, "TARGETS_FILE": str(tmp_path / of_targets),
+                                              "HEALTH_STATUS_FILE": str(tmp_path / of_status)})
+    assert result.returncode == 78
+    assert "another file than TARGETS_FILE" in result.stderr
