@@ -197,7 +197,7 @@ static bool listen_on(struct program *program)
     struct hb_lws_host_config host_config = {
         .bind_host = config->bind_host,
         .port = (uint16_t)config->manager_port,
-        .descriptors_kept = 2 * (size_t)config->poll_concurrency, /* polls, and probes beside them */
+        .descriptors_kept = 4 * (size_t)config->poll_concurrency, /* polls, and probes beside them */
         .allowed_origins = config->allowed_origins,
     };
 

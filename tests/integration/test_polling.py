@@ -1,6 +1,4 @@
 """Polled services of every kind: what is said of them, where, and that it is said once."""
-import os
-import resource
 import ssl
 import subprocess
 from contextlib import ExitStack
@@ -208,31 +206,6 @@ def test_beats_stop_and_polls_do_not(scene, redis_server):
     silent, = [entry for entry in manager.get("/workers/w1/timeline").json()["transitions"]
                if entry["status"] == "not_responding" and entry["previous"] != "not_responding"]
     assert silent["evidence"]["poll_code"] == 200 and silent["evidence"]["silence"] > 1
-
-
-@pytest.mark.parametrize("spare", [0, 1, 2, 3])
-def test_a_manager_without_descriptors_condemns_nobody(scene, redis_server, spare):
-    """Names are looked up for each poll, which takes descriptors: one that cannot be is not one that nobody knows."""
-    manager = scene.manager(redis_server, **{**QUICK, "POLL_FALL": 1})
-    pid = manager.popen.pid
-    with ExitStack() as stack:
-        services = {f"s{place}": stack.enter_context(Service(answers(200))) for place in range(8)}
-        for worker, service in services.items():
-            enrol(manager, worker, f"http://localhost:{service.port}")
-        for worker in services:
-            manager.wait_row(worker, health="healthy")
-        manager.http.close()
-        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
-        in_use = max(int(name) for name in os.listdir(f"/proc/{pid}/fd"))
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, (in_use + 1 + spare, before[1]))
-        waited = stopwatch()
-        wait_for("polls fell due meanwhile", lambda: waited() > 5 * QUICK["POLL_INTERVAL"])
-        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-        asked = {worker: len(service.asked) for worker, service in services.items()}
-        for worker, service in services.items():
-            wait_for("it is polled again", lambda: len(service.asked) > asked[worker] + 1)
-        ends = {line["outcome"] for line in manager.events("polled")}
-        assert ends == {"answered"}, ends
 
 
 def test_a_manager_that_was_stopped_itself_condemns_nobody(scene, redis_server):

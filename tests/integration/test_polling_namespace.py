@@ -1,7 +1,10 @@
 """Polling where the network itself is hostile: packets vanish, names never resolve, or resolve to what nobody may ask."""
+import os
+import resource
 import socket
 import ssl
 import subprocess
+from contextlib import ExitStack
 
 import pytest
 
@@ -10,7 +13,7 @@ from misbehaving import Service, answers
 from namespace import namespace
 from polling import QUICK, assert_verdict, enrol, wait_outcome
 from processes import Scene, free_port
-from waiting import wait_for
+from waiting import stopwatch, wait_for
 
 GOOD = (True, "healthy", "alive", True)
 GONE = (False, "dead", "not_responding", False)
@@ -161,3 +164,30 @@ def test_it_comes_back(space, scene, redis_server):
         space.drop_nothing()
         assert_verdict(manager, redis_server, "s1", *GOOD, code=200)
     wait_for("all is heard", lambda: listener.channels("s1")[:3] == ["server:up", "server:down", "server:recovery"])
+
+
+@pytest.mark.parametrize("spare", [0, 1, 2, 3, 4, 6])
+def test_a_manager_without_descriptors_condemns_nobody(space, scene, redis_server, spare):
+    """Names are looked up for each poll, which takes descriptors: one that cannot be is not one that nobody knows."""
+    space.write("hosts", "127.0.0.1 service.example\n")
+    manager = scene.manager(redis_server, under=space.under, **{**QUICK, "POLL_FALL": 1})
+    pid = manager.popen.pid
+    with ExitStack() as stack:
+        services = {f"s{place}": stack.enter_context(Service(answers(200))) for place in range(8)}
+        for worker, service in services.items():
+            enrol(manager, worker, f"http://service.example:{service.port}")
+        for worker in services:
+            manager.wait_row(worker, health="healthy")
+        manager.http.close()
+        before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+        used = set.intersection(*(set(map(int, os.listdir(f"/proc/{pid}/fd"))) for _ in range(100)))  # those that stay
+        limit = [number for number in range(len(used) + spare + 1) if number not in used][spare]
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, before[1]))
+        waited = stopwatch()
+        wait_for("polls fell due meanwhile", lambda: waited() > 5 * QUICK["POLL_INTERVAL"])
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+        asked = {worker: len(service.asked) for worker, service in services.items()}
+        for worker, service in services.items():
+            wait_for("it is polled again", lambda: len(service.asked) > asked[worker] + 1)
+        ends = {line["outcome"] for line in manager.events("polled")}
+        assert ends == {"answered"}, ends
