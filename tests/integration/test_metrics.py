@@ -2,6 +2,7 @@
 import gzip
 import json
 import os
+import pathlib
 import re
 import shutil
 import socket
@@ -380,21 +381,11 @@ def ask_at_once(manager, path, count, then=()):
         line.send(request("GET", "/livez"))
         assert line.answer().status == 200
     manager.freeze()
+    wait_for("it is stopped", lambda: " T " in pathlib.Path(f"/proc/{manager.pid}/stat").read_text(encoding="ascii"))
     for line, its_path in zip(lines, [path] * count + list(then)):
         line.send(request("GET", its_path))
     manager.thaw()
     return lines
-
-
-def test_figures_are_those_of_its_turn(crowded):
-    """What comes in before it is made is counted in it."""
-    before = figures(crowded, "format=prometheus&per_worker=0")["heartbeat_manager_beats_total"]
-    text, beat = ask_at_once(crowded, "/metrics?format=prometheus&per_worker=0", 1, ["/workers/w00000/heartbeat"])
-    assert beat.answer().status == 200
-    counted = re.search(rb"^heartbeat_manager_beats_total (\d+)$", text.answer().body, re.MULTILINE)
-    assert int(counted[1]) == before + 1
-    for line in (text, beat):
-        line.sock.close()
 
 
 def test_too_many_who_wait(crowded):
@@ -428,7 +419,6 @@ def test_those_who_wait_together_are_held_to_the_ceiling(crowded):
     assert statuses == [200] * fit + [503] * 5
     answer = readers[-1].answer()
     assert int(answer.headers["retry-after"]) > 0 and "slow readers" in json.loads(answer.body)["error"]
-    assert len(readers[0].answer().body) == pytest.approx(size, rel=0.01)
     for reader in readers:
         reader.sock.close()
     wait_for("room again", lambda: fetch(crowded, "/metrics?format=json").status == 200)
