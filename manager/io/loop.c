@@ -161,7 +161,7 @@ struct hb_loop *hb_loop_new(struct hb_manager *manager)
     uv_signal_init(&loop->uv, &loop->signals[1]);
     uv_signal_init(&loop->uv, &loop->signals[2]);
     loop->deadline.data = loop->turn_end.data = loop->working.data = loop->signals[0].data = loop->signals[1].data =
-        loop;
+        loop->signals[2].data = loop;
     return loop;
 }
 

@@ -67,8 +67,8 @@ def test_what_happened_last_is_stored(scene, redis_server):
         "a stop of the manager says nothing about its workers"
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_either_signal(scene, redis_server, number):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_each_signal(scene, redis_server, number):
     manager = scene.manager(redis_server)
     manager.signal(number)
     assert manager.wait() == 0
